@@ -1,0 +1,5 @@
+"""The command `thermal-sr`."""
+
+import typer
+
+app = typer.Typer()

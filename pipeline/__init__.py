@@ -1,0 +1,13 @@
+"""Sharper thermal scenes, one by one: what comes in, the science, what goes out.
+
+    archive/ ──► superres/ ──► products/         process.py walks one scene through
+    what comes in  the science   what goes out     flows/ runs many of them
+
+Where do I add ...?
+    a reader            archive/readers/<product>.py and one line in READERS
+    an instrument       one line in archive/sensors.py, with its source
+    a network           superres/networks/<name>.py and one line in NETWORKS
+    a way to infer      a function Upscaler -> Upscaler in superres/infer.py
+    a view              products/<view>.py and one line in VIEWS
+    a setting           its field in settings.py; inside `Recipe` if it changes a pixel
+"""

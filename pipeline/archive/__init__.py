@@ -1,0 +1,1 @@
+"""What comes in: names of scenes, and readers that turn files into kelvin on a grid."""

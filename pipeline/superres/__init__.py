@@ -1,0 +1,1 @@
+"""The science: arrays and tensors only; no file, no clock, no orchestrator."""
