@@ -97,7 +97,7 @@ def linearize(temperature_k: Floats, wavelength_um: float, reference_k: float) -
 
 
 def delinearize(values: Floats, wavelength_um: float, reference_k: float) -> Floats:
-    """The inverse of `linearize`; values below absolute zero's radiance come back as 0.1 % of the reference's."""
+    """The inverse of `linearize`; radiance is floored at 0.1 % of the reference's."""
     slope = radiance_slope(reference_k, wavelength_um)
     base = float(spectral_radiance(np.asarray(reference_k, dtype=np.float64), wavelength_um))
     radiance = base + (values.astype(np.float64) - reference_k) * slope

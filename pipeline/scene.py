@@ -19,7 +19,7 @@ from pipeline.grid import Grid, Window
 Quantity = Literal["brightness_temperature", "surface_temperature", "sea_surface_temperature"]
 Status = Literal["done", "fell back", "skipped", "refused", "failed"]
 
-# Flags of a published pixel, also the `flag_values` of the store. One value a pixel: the first that applies, top down.
+# Flags of a published pixel, also the store's `flag_values`. One a pixel: the first that applies, top down.
 FLAG_NO_DATA = 1
 FLAG_OUT_OF_RANGE = 5
 FLAG_EDGE = 4
@@ -124,7 +124,8 @@ class Scene:
             raise TypeError(f"{self.ref.scene_id}: temperature must be float32, got {self.temperature.dtype}")
         if self.temperature.shape != self.grid.shape:
             raise ValueError(
-                f"{self.ref.scene_id}: temperature is {self.temperature.shape} pixels, its grid {self.grid.shape}"
+                f"{self.ref.scene_id}: temperature is {self.temperature.shape} pixels, "
+                f"its grid {self.grid.shape}"
             )
 
     @property
