@@ -1,0 +1,139 @@
+"""Filters between a coarse grid and a fine one whose pixels nest in it.
+
+Coarse pixel i covers fine pixels s*i ... s*i+s-1, and the picture goes on beyond
+its border as its own mirror image (half-sample symmetric: d c b a | a b c d).
+All sums run tap by tap in one order, so a tile with enough halo gets the same
+numbers as the whole scene; matrix products would not promise that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+Picture = TypeVar("Picture", NDArray[np.floating], Tensor)
+
+
+def as_tensor(picture: NDArray[np.floating] | Tensor) -> Tensor:
+    """The same pixels as a tensor; numpy arrays share their memory where they can."""
+    if isinstance(picture, Tensor):
+        return picture
+    if not picture.flags.writeable or any(stride < 0 for stride in picture.strides):
+        picture = picture.copy()  # torch warns of the first and refuses the second
+    return torch.from_numpy(picture)
+
+
+def like(answer: Tensor, picture: Picture) -> Picture:
+    """A tensor in the form (numpy or torch) in which `picture` came."""
+    return answer if isinstance(picture, Tensor) else answer.numpy()
+
+
+def reference_k(tensor: Tensor) -> Tensor:
+    """A whole number near the mean of the finite pixels, as a 0-d tensor.
+
+    Filters run on the difference to it: 300 K in float32 leave 3e-5 K for every sum. It is
+    rounded, so that tiles of one scene mostly agree on it and subtraction hardly rounds.
+    """
+    finite = torch.where(torch.isfinite(tensor), tensor, torch.nan).detach()
+    return torch.nan_to_num(torch.round(torch.nanmean(finite)))
+
+
+def mirrored_index(first: int, last: int, size: int) -> Tensor:
+    """Pixels that the positions first ... last show, where 0 ... size-1 are inside."""
+    position = torch.remainder(torch.arange(first, last + 1), 2 * size)
+    return torch.where(position < size, position, 2 * size - 1 - position)
+
+
+def pad_mirrored(tensor: Tensor, before: int, after: int, axis: int) -> Tensor:
+    """Half-sample symmetric padding along one axis, by any amount."""
+    if before == 0 and after == 0:
+        return tensor
+    index = mirrored_index(-before, tensor.shape[axis] - 1 + after, tensor.shape[axis])
+    return tensor.index_select(axis, index.to(tensor.device))
+
+
+def decimate(tensor: Tensor, taps: Sequence[float], first: int, *, scale: int, axis: int) -> Tensor:
+    """Fine to coarse along one axis: out[i] = sum_j taps[j] * in[scale*i + first + j]."""
+    size = tensor.shape[axis]
+    count = size // scale
+    padded = pad_mirrored(tensor, max(-first, 0), max(first + len(taps) - scale, 0), axis)
+    origin = max(first, 0)
+    total = None
+    for number, tap in enumerate(taps):
+        part = _every(padded, origin + number, scale, count, axis) * tap
+        total = part if total is None else total.add_(part)
+    assert total is not None
+    return total
+
+
+def spread(tensor: Tensor, taps: Sequence[float], first: int, *, scale: int, axis: int) -> Tensor:
+    """The adjoint of `decimate`: coarse to fine along one axis."""
+    count = tensor.shape[axis]
+    size = count * scale
+    last = max(size - 1, (count - 1) * scale + first + len(taps) - 1)
+    before = max(-first, 0)
+    shape = list(tensor.shape)
+    shape[axis] = before + last + 1
+    padded = tensor.new_zeros(shape)
+    for number, tap in enumerate(taps):
+        _every(padded, before + first + number, scale, count, axis).add_(tensor, alpha=tap)
+    shape[axis] = size
+    index = mirrored_index(-before, last, size).to(tensor.device)
+    return tensor.new_zeros(shape).index_add_(axis, index, padded)
+
+
+def interpolate(tensor: Tensor, kernel: NDArray[np.floating], *, axis: int) -> Tensor:
+    """Coarse to fine along one axis: out[s*i + a] = sum_k kernel[a, k] * in[i + k - radius].
+
+    Args:
+        tensor: Any shape.
+        kernel: (scale, 2*radius+1), one row of weights for every phase.
+        axis: Negative, counted from the end.
+    """
+    scale, width = kernel.shape
+    radius, count = width // 2, tensor.shape[axis]
+    padded = pad_mirrored(tensor, radius, radius, axis)
+    phases = []
+    for row in kernel:
+        total = None
+        for number, weight in enumerate(row):
+            if weight == 0:
+                continue
+            part = padded.narrow(axis, number, count) * float(weight)
+            total = part if total is None else total.add_(part)
+        phases.append(torch.zeros_like(tensor) if total is None else total)
+    shape = list(tensor.shape)
+    shape[axis] = count * scale
+    return torch.stack(phases, dim=axis).reshape(shape)
+
+
+def interpolate_plane(tensor: Tensor, kernel: NDArray[np.floating]) -> Tensor:
+    """Coarse to fine with a kernel that is not separable.
+
+    Args:
+        tensor: (..., y, x).
+        kernel: (scale, scale, 2*radius+1, 2*radius+1): phases along y and x, weights along y and x.
+
+    Returns:
+        (..., scale*y, scale*x), the same dtype.
+    """
+    scale, radius = kernel.shape[0], kernel.shape[-1] // 2
+    padded = pad_mirrored(pad_mirrored(tensor, radius, radius, -2), radius, radius, -1)
+    batch = padded.reshape(-1, 1, *padded.shape[-2:])
+    weight = torch.from_numpy(np.ascontiguousarray(kernel)).to(batch)
+    answer = functional.conv2d(batch, weight.reshape(scale * scale, 1, *kernel.shape[2:]))
+    shape = (*tensor.shape[:-2], tensor.shape[-2] * scale, tensor.shape[-1] * scale)
+    return functional.pixel_shuffle(answer, scale).reshape(shape)
+
+
+def _every(tensor: Tensor, first: int, step: int, count: int, axis: int) -> Tensor:
+    """A view of `count` pixels along an axis, `step` apart."""
+    index = [slice(None)] * tensor.ndim
+    index[axis] = slice(first, first + (count - 1) * step + 1, step)
+    return tensor[tuple(index)]
