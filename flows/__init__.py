@@ -1,1 +1,12 @@
-"""The only place that knows Prefect: the nightly flow, one scene's flow, and the command line above them."""
+"""The only place that knows Prefect: the nightly flow, one scene's flow, the command line above them.
+
+Prefect reads these variables when it is first imported, so they are set here, where every way in passes.
+"""
+
+import os
+
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing phones home
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "pipeline,flows")  # scene log lines reach the server
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")  # a cold start takes 15 s
+os.environ.setdefault("PREFECT_RESULTS_DEFAULT_SERIALIZER", "json")  # not the default pickle

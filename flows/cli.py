@@ -1,5 +1,190 @@
-"""The command `thermal-sr`."""
+"""The command `thermal-sr`: what `pipeline.cli` offers, and the verbs that run scenes.
+
+Prefect takes seconds to import, so the verbs that need it import it themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-app = typer.Typer()
+from pipeline.cli import (
+    EXIT_INVALID_INPUT,
+    EXIT_OK,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    ArchiveArgument,
+    JsonOption,
+    OutArgument,
+    SetOption,
+    SettingsOption,
+    app,
+    err_console,
+    out_console,
+    print_json,
+    settings_for,
+)
+from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
+from pipeline.night import plan_night
+from pipeline.settings import Settings
+
+
+def main() -> None:
+    """Run the command; known errors become one line and a stable exit code."""
+    try:
+        app()
+    except SettingsError as error:
+        _complain(error, EXIT_USAGE)
+    except (UnusableInputError, UnreadableInputError) as error:
+        _complain(error, EXIT_INVALID_INPUT)
+
+
+@app.command()
+def run(
+    archive: ArchiveArgument,
+    out: OutArgument,
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sharpen every scene that has no outcome yet."""
+    tree = settings_for(archive, out, settings, assignments)
+    report = run_night(tree, quiet=as_json)
+    if as_json:
+        print_json(report)
+    else:
+        out_console.print(report_table(report))
+        out_console.print(escape(summary_line(report)))
+        _say_where(report, tree)
+    raise typer.Exit(EXIT_SOME_FAILED if _failures(report) else EXIT_OK)
+
+
+@app.command()
+def serve(
+    archive: ArchiveArgument,
+    out: OutArgument,
+    cron: Annotated[str, typer.Option("--cron", help="When, in UTC.")] = "15 2 * * *",
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Run every night: stay in the foreground and sharpen on a schedule."""
+    tree = settings_for(archive, out, settings, assignments)
+    from flows.ingest import ingest
+
+    err_console.print(f"every night at cron {cron!r} (UTC); stop with Ctrl-C")
+    ingest.serve(name="nightly", cron=cron, parameters={"settings": tree.model_dump(mode="json")}, limit=1)
+
+
+def run_night(settings: Settings, *, quiet: bool = False) -> dict[str, Any]:
+    """One night in this process; an orchestrator is started only when there is something to do."""
+    started = datetime.now(UTC)
+    plan = plan_night(settings)
+    if not plan.todo and not plan.refused:
+        from pipeline.night import empty_report, write_report
+
+        report = empty_report(started, settings, plan)
+        write_report(report, settings)
+        return report.to_json()
+    show_bar = err_console.is_terminal and not quiet
+    if show_bar or quiet:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    else:
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+    if not quiet:
+        err_console.print(
+            escape(f"{plan.found} found, {len(plan.todo)} to do, recipe {settings.recipe.label}")
+        )
+    from flows.ingest import ingest
+    from flows.progress import LISTENER
+
+    with _bar(len(plan.todo)) if show_bar else _no_bar() as listener:
+        token = LISTENER.set(listener)
+        try:
+            return ingest(settings.model_dump(mode="json"))
+        finally:
+            LISTENER.reset(token)
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    yield None
+
+
+@contextmanager
+def _bar(scenes: int) -> Iterator[Callable[[str, str, float], None]]:
+    from flows.progress import percent_done
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=err_console) as progress:
+        night = progress.add_task("night", total=scenes)
+        tasks: dict[str, TaskID] = {}
+
+        def hear(scene_id: str, stage: str, fraction: float) -> None:
+            task = tasks.setdefault(
+                scene_id, progress.add_task(scene_id, total=100) if scene_id not in tasks else TaskID(0)
+            )
+            percent = percent_done(stage, fraction)
+            progress.update(task, completed=percent, description=f"{scene_id} {stage}")
+            if percent >= 100:
+                progress.update(task, visible=False)
+                progress.advance(night)
+
+        yield hear
+
+
+def report_table(report: dict[str, Any]) -> Table:
+    """Scene, outcome, seconds, why: one line each."""
+    table = Table("scene", "outcome", "seconds", "why, or what was assumed")
+    for record in report["scenes"]:
+        seconds = sum(record["timings_s"].values())
+        remark = record["reason"] or "; ".join(record["assumptions"])
+        table.add_row(escape(record["ref"]["scene_id"]), record["status"], f"{seconds:.0f}", escape(remark))
+    for row in report["waiting"]:
+        table.add_row(escape(Path(row["file"]).name), "waiting", "", escape(row["reason"]))
+    for row in report["duplicates"]:
+        same = Path(row["same_as"]).name
+        table.add_row(escape(Path(row["file"]).name), "duplicate", "", escape(f"same content as {same}"))
+    return table
+
+
+def summary_line(report: dict[str, Any]) -> str:
+    """The night in one line."""
+    counts = [f"{number} {word}" for word, number in report["counts"].items() if number]
+    if not report["scenes"] and not report["dispatched"]:
+        return f"nothing to do: {report['found']} found, {', '.join(counts) or 'the archive is empty'}"
+    return f"{report['found']} found: {', '.join(counts)}"
+
+
+def _failures(report: dict[str, Any]) -> bool:
+    return any(record["status"] in ("refused", "failed") for record in report["scenes"])
+
+
+def _say_where(report: dict[str, Any], settings: Settings) -> None:
+    out_console.print(escape(f"products: {settings.output.root / report['recipe']}"))
+    for record in report["scenes"]:
+        if record["product"]:
+            store = next((settings.output.root / record["product"]).glob("*.zarr"), None)
+            out_console.print(escape(f"open one: xarray.open_zarr({str(store)!r})"), highlight=False)
+            return
+
+
+def _complain(error: Exception, code: int) -> None:
+    err_console.print(escape(f"thermal-sr: {error}"), highlight=False)
+    sys.exit(code)
+
+
+from flows import demo as _demo  # noqa: E402, F401 - registers its command on `app`
+
+if __name__ == "__main__":
+    main()

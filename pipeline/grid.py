@@ -104,19 +104,19 @@ class Grid:
         """The grid with every pixel split into scale x scale; the outer corners do not move."""
         if scale < 1:
             raise ValueError(f"scale must be at least 1, got {scale}")
-        transform = None if self.transform is None else self.transform * Affine.scale(1.0 / scale)
+        transform = None if self.transform is None else self.transform @ Affine.scale(1.0 / scale)
         return replace(self, transform=transform, height=self.height * scale, width=self.width * scale)
 
     def crop(self, row: int, column: int, height: int, width: int) -> Grid:
         """The grid of a window whose first pixel is (row, column)."""
-        transform = None if self.transform is None else self.transform * Affine.translation(column, row)
+        transform = None if self.transform is None else self.transform @ Affine.translation(column, row)
         return replace(self, transform=transform, height=height, width=width)
 
     def corners(self) -> list[tuple[float, float]]:
         """Map coordinates of the outer corners: upper left, upper right, lower right, lower left."""
         transform = self.transform or Affine.identity()
         pixels = [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
-        return [(float(x), float(y)) for x, y in (transform * pixel for pixel in pixels)]
+        return [(float(x), float(y)) for x, y in (transform @ pixel for pixel in pixels)]
 
     def center_x(self) -> NDArray[np.float64]:
         """(x,) map coordinates of column centers; only where the grid is rectilinear."""

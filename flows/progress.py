@@ -1,0 +1,52 @@
+"""Who hears how far a scene is: a bar for a person, an artifact for the server.
+
+A listener is a context variable because flow parameters must be plain JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from pipeline.process import STAGES
+
+Listener = Callable[[str, str, float], None]
+"""Called with scene id, stage and the stage's fraction."""
+
+LISTENER: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
+
+# Where the stages end on a scene's bar, in percent: training and writing take the time.
+_ENDS = dict(zip(STAGES, (3, 5, 60, 62, 85, 87, 93, 99, 100), strict=True))
+_COARSE_PERCENT = 10.0
+
+
+class SceneProgress:
+    """A `pipeline.process.Progress` for one scene; it changes itself, remembering what was last sent."""
+
+    def __init__(self, scene_id: str, key: str) -> None:
+        self._scene_id = scene_id
+        self._artifact = create_progress_artifact(progress=0.0, key=key, description=f"{scene_id}: waiting")
+        self._sent_percent, self._sent_stage = 0.0, ""
+        self._listener = LISTENER.get()
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        """Tell the listener at once, the server at coarse steps and at every new stage."""
+        if self._listener is not None:
+            self._listener(self._scene_id, stage, fraction)
+        percent = percent_done(stage, fraction)
+        if stage != self._sent_stage or percent - self._sent_percent >= _COARSE_PERCENT or percent >= 100:
+            update_progress_artifact(
+                self._artifact, progress=percent, description=f"{self._scene_id}: {stage}"
+            )
+            self._sent_percent, self._sent_stage = percent, stage
+
+
+def percent_done(stage: str, fraction: float) -> float:
+    """0 to 100 over the whole scene."""
+    order = list(_ENDS)
+    end = _ENDS[stage]
+    position = order.index(stage)
+    start = _ENDS[order[position - 1]] if position else 0
+    return start + (end - start) * min(max(fraction, 0.0), 1.0)

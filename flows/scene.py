@@ -1,0 +1,83 @@
+"""One scene as a Prefect flow: names and records cross, pixels never.
+
+There is one task and not one for each stage, because pixels would be pickled at
+each border. The manifest, not a cache, says what is done.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+from prefect.tasks import Task
+
+from flows.progress import SceneProgress
+from pipeline.errors import UnreadableInputError
+from pipeline.process import failed_record, process_scene
+from pipeline.scene import Record, SceneRef
+from pipeline.settings import Settings
+
+
+def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Storage may recover; a bug or a full disk does not by waiting a minute."""
+    try:
+        state.result()
+    except UnreadableInputError:
+        return True
+    except BaseException:  # noqa: BLE001 - only the kind of the error is asked for here
+        return False
+    return False
+
+
+@task(
+    name="sharpen",
+    cache_policy=None,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_jitter_factor=0.3,
+    retry_condition_fn=_worth_another_try,
+)
+def sharpen(ref: SceneRef, settings: Settings) -> Record:
+    """All of one scene on one device."""
+    return process_scene(ref, settings, progress=SceneProgress(ref.scene_id, artifact_key("progress", ref)))
+
+
+@flow(name="scene", flow_run_name="{ref[scene_id]}", persist_result=False, validate_parameters=False)
+def scene(ref: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Sharpen one scene; safe to run any number of times.
+
+    Args:
+        ref: `SceneRef.to_json()`.
+        settings: `Settings.model_dump(mode="json")`.
+
+    Returns:
+        `Record.to_json()`.
+    """
+    reference, tree = SceneRef.from_json(ref), Settings.model_validate(settings)
+    if (flow_run.run_count or 1) > tree.run.max_attempts:
+        reason = f"its run died {tree.run.max_attempts} times; see the worker's log, then `thermal-sr redo`"
+        return failed_record(reference, tree, reason).to_json()
+    record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
+    create_markdown_artifact(key=artifact_key("scene", reference), markdown=scene_markdown(record))
+    return record.to_json()
+
+
+def artifact_key(kind: str, ref: SceneRef) -> str:
+    """A stable key in the letters that Prefect allows: lowercase letters, digits and dashes."""
+    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', ref.scene_id.lower()).strip('-')}"
+
+
+def scene_markdown(record: Record) -> str:
+    """What the server's page of a scene says."""
+    figures = "\n".join(f"| {name} | {value} |" for name, value in record.figures.items())
+    lines = [f"# {record.ref.scene_id}", "", f"**{record.status}** {record.reason}".strip(), ""]
+    if figures:
+        lines += ["| figure | value |", "| --- | --- |", figures, ""]
+    if record.product:
+        lines.append(f"Product: `{record.product}`")
+    return "\n".join(lines)

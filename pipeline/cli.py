@@ -1,0 +1,224 @@
+"""The command line: the verbs that look, explain and check.
+
+`flows.cli` adds the verbs that run scenes; those need the orchestrator, these do not.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.archive import read_scene
+from pipeline.archive.discover import discover
+from pipeline.errors import DamagedProductError, SettingsError, UnusableInputError
+from pipeline.night import Plan, plan_night
+from pipeline.products.catalog import write_catalog
+from pipeline.products.publish import verify as verify_product
+from pipeline.scene import Scene
+from pipeline.settings import Settings, commented_toml, load_settings
+
+EXIT_OK, EXIT_USAGE, EXIT_INVALID_INPUT, EXIT_SOME_FAILED = 0, 2, 3, 4
+
+app = typer.Typer(
+    name="thermal-sr",
+    help="Sharpen thermal scenes, one by one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out_console, err_console = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+ArchiveArgument = Annotated[Path, typer.Argument(help="Folder of scenes, or one scene.")]
+OutArgument = Annotated[Path, typer.Argument(help="Where the products go.")]
+SettingsOption = Annotated[Path | None, typer.Option("--settings", help="TOML file; `settings` prints one.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting by its dotted name; repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+
+
+def settings_for(
+    archive: Path | None, out: Path | None, file: Path | None, assignments: list[str] | None
+) -> Settings:
+    """The settings of a command; what its arguments name wins over the file."""
+    settings = load_settings(file, assignments or ())
+    if archive is not None:
+        root = settings.archive.model_copy(update={"root": archive.resolve()})
+        settings = settings.model_copy(update={"archive": root})
+    if out is not None:
+        settings = settings.model_copy(
+            update={"output": settings.output.model_copy(update={"root": out.resolve()})}
+        )
+    if not settings.archive.root.exists():
+        raise SettingsError(f"archive {settings.archive.root} does not exist")
+    return settings
+
+
+@app.command()
+def plan(
+    archive: ArchiveArgument,
+    out: OutArgument = Path("out"),
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what `run` would do with every file, and why; nothing is written but the digest cache."""
+    tree = settings_for(archive, out, settings, assignments)
+    night = plan_night(tree)
+    rows = _plan_rows(night)
+    if as_json:
+        print_json({"recipe": tree.recipe.label, "found": night.found, "files": rows})
+        return
+    table = Table("file", "what happens", "why", title=f"{night.found} found, {len(night.todo)} to do")
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in ("file", "action", "reason")))
+    out_console.print(table)
+
+
+@app.command()
+def info(
+    scene: Annotated[Path, typer.Argument(help="One scene.")],
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what was understood of a file: quantity, units, grid, valid fraction, kelvin."""
+    tree = settings_for(scene, None, settings, assignments)
+    facts = scene_facts(_only_scene(tree))
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        out_console.print(f"{name:>16}  {escape(str(value))}", highlight=False)
+
+
+@app.command("settings")
+def print_settings(
+    settings: SettingsOption = None, assignments: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Print every setting with its value, unit and meaning, as a TOML file."""
+    tree = load_settings(settings, assignments or ())
+    if as_json:
+        resolved = tree.model_copy(update={"recipe": tree.recipe.resolved()})
+        print_json(resolved.model_dump(mode="json"))
+        return
+    typer.echo(commented_toml(tree), nl=False)
+
+
+@app.command()
+def verify(
+    product: Annotated[Path, typer.Argument(help="Folder of one product, or of many.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check products against their manifests: every file, every byte, every chunk."""
+    folders = sorted(manifest.parent for manifest in product.rglob("MANIFEST.json"))
+    if not folders:
+        raise UnusableInputError(f"{product}: no MANIFEST.json here or below; is it the folder of a product?")
+    rows = []
+    for folder in folders:
+        try:
+            verify_product(folder)
+            rows.append({"product": str(folder), "state": "whole", "reason": ""})
+        except DamagedProductError as error:
+            rows.append({"product": str(folder), "state": "damaged", "reason": str(error)})
+    damaged = [row for row in rows if row["state"] == "damaged"]
+    if as_json:
+        print_json({"checked": len(rows), "damaged": len(damaged), "products": rows})
+    else:
+        for row in damaged:
+            err_console.print(escape(f"damaged: {row['product']}: {row['reason']}"), style="red")
+        out_console.print(f"{len(rows)} checked, {len(damaged)} damaged")
+    if damaged:
+        raise typer.Exit(EXIT_INVALID_INPUT)
+
+
+@app.command()
+def catalog(
+    out: Annotated[Path, typer.Argument(help="The folder of products that `run` wrote.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild the catalog (STAC and a table) from the products and records."""
+    if not out.is_dir():
+        raise UnusableInputError(f"{out} is no folder of products")
+    path = write_catalog(out)
+    if as_json:
+        print_json({"catalog": str(path)})
+    else:
+        out_console.print(str(path))
+
+
+def scene_facts(scene: Scene) -> dict[str, Any]:
+    """What `info` shows; plain JSON."""
+    valid = scene.temperature[scene.valid].astype(np.float64)
+    kelvin = (
+        [round(float(value), 2) for value in (valid.min(), np.median(valid), valid.max())]
+        if valid.size
+        else []
+    )
+    transform = scene.grid.transform
+    return {
+        "scene_id": scene.ref.scene_id,
+        "reader": scene.ref.reader,
+        "quantity": scene.quantity,
+        "acquired": scene.ref.acquired,
+        "sensor": scene.sensor.name,
+        "size_px": list(scene.grid.shape),
+        "gsd_m": [round(value, 2) for value in scene.gsd_m] if np.isfinite(scene.gsd_m).all() else None,
+        "crs": crs_name(scene.grid.crs_wkt),
+        "transform": None if transform is None else [float(term) for term in tuple(transform)[:6]],
+        "valid_fraction": round(scene.valid_fraction, 4),
+        "min_median_max_k": kelvin,
+        "step_k": scene.quantization_k,
+        "assumptions": list(scene.assumptions),
+        "facts": dict(scene.facts),
+        "digest": scene.ref.digest,
+    }
+
+
+def crs_name(wkt: str | None) -> str | None:
+    """A short name for people: "EPSG:32611" or the frame's own name."""
+    if wkt is None:
+        return None
+    from pyproj import CRS  # slow to import, needed only here
+
+    crs = CRS.from_wkt(wkt)
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.name)
+
+
+def print_json(plain: Any) -> None:
+    """To standard output, one document."""
+    typer.echo(json.dumps(plain, indent=1, default=str))
+
+
+def _only_scene(settings: Settings) -> Scene:
+    path = settings.archive.root
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder; name one scene, or use `plan`")
+    impatient = settings.archive.model_copy(update={"settle_s": 0.0, "since": None, "until": None})
+    discovery = discover(impatient, {})
+    if discovery.scenes:
+        return read_scene(discovery.scenes[0], impatient)
+    reasons = [reason for _, reason in [*discovery.refused, *discovery.waiting]]
+    raise UnusableInputError(reasons[0] if reasons else f"{path.name}: not a scene that a reader knows")
+
+
+def _plan_rows(night: Plan) -> list[dict[str, str]]:
+    rows = [(ref.files[0], "process", f"new to this recipe, {ref.reader}") for ref in night.todo]
+    rows += [(ref.files[0], "leave", f"done: {product}") for ref, product in night.done]
+    rows += [
+        (record.ref.files[0], "leave", f"{record.status} earlier: {record.reason}") for record in night.ended
+    ]
+    rows += [(ref.files[0], "refuse", reason) for ref, reason in night.refused]
+    rows += [(path, "wait", reason) for path, reason in night.waiting]
+    rows += [(path, "leave", f"same content as {Path(other).name}") for path, other in night.duplicates]
+    return [{"file": Path(path).name, "action": action, "reason": reason} for path, action, reason in rows]

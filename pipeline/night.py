@@ -1,0 +1,226 @@
+"""A night over an archive: what is to be done, what came of it, on one page.
+
+What is done is known from published manifests alone, and every input that was
+found appears in the report exactly once, so the counts always add up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.archive.discover import Discovery, discover
+from pipeline.products import layout
+from pipeline.scene import Record, SceneRef
+from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REPORT_SCHEMA = "thermal-sr night report 1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do with every file it found, and why.
+
+    Attributes:
+        todo: Scenes to process, newest acquisition first.
+        done: (scene, product folder below the output root) of scenes with this product already.
+        ended: Earlier refusals and skips that still hold: same content, recipe, archive rules and version.
+        refused: (file, reason) of inputs that no reader can take, found now.
+        waiting: (path, reason) of files left for a later run.
+        duplicates: (path, path of the file with the same content that is taken).
+    """
+
+    todo: tuple[SceneRef, ...]
+    done: tuple[tuple[SceneRef, str], ...] = ()
+    ended: tuple[Record, ...] = ()
+    refused: tuple[tuple[SceneRef, str], ...] = ()
+    waiting: tuple[tuple[str, str], ...] = ()
+    duplicates: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def found(self) -> int:
+        """All inputs that were looked at."""
+        groups: Sequence[Sequence[object]] = (
+            self.todo,
+            self.done,
+            self.ended,
+            self.refused,
+            self.waiting,
+            self.duplicates,
+        )
+        return sum(len(group) for group in groups)
+
+
+def plan_night(settings: Settings) -> Plan:
+    """Look through the archive and leave out what has a product or a standing refusal.
+
+    Raises:
+        SettingsError: The archive does not exist.
+        UnreadableInputError: The archive cannot be listed.
+    """
+    discovery = _discover(settings)
+    out, label = settings.output.root, settings.recipe.label
+    products = layout.index_products(out, label)
+    standing = {
+        record.ref.digest: record
+        for record in layout.read_records(out, label)
+        if record.status in ("refused", "skipped") and record.context == settings.context
+    }
+    todo, done, ended = [], [], []
+    for ref in discovery.scenes:
+        if (product := products.get(ref.digest)) is not None:
+            done.append((ref, str(product.relative_to(out))))
+        elif (record := standing.get(ref.digest)) is not None:
+            ended.append(record)
+        else:
+            todo.append(ref)
+    refused = []
+    for ref, reason in discovery.refused:
+        if (record := standing.get(ref.digest)) is not None:
+            ended.append(record)
+        else:
+            refused.append((ref, reason))
+    todo.sort(key=lambda ref: (ref.acquired or "", ref.scene_id), reverse=True)
+    return Plan(
+        todo=tuple(todo),
+        done=tuple(done),
+        ended=tuple(ended),
+        refused=tuple(refused),
+        waiting=tuple(discovery.waiting),
+        duplicates=tuple(discovery.duplicates),
+    )
+
+
+def _discover(settings: Settings) -> Discovery:
+    """Discover with the digests of unchanged files remembered from the last time."""
+    cache = layout.digest_cache(settings.output.root)
+    known = _read_digests(cache)
+    discovery = discover(settings.archive, known)
+    if discovery.digests != known:
+        try:
+            layout.write_json(cache, {path: list(entry) for path, entry in discovery.digests.items()})
+        except OSError as error:  # a cache: the next night hashes again
+            log.warning("digests are not remembered: %s", error)
+    return discovery
+
+
+def _read_digests(cache: Path) -> dict[str, tuple[int, int, str]]:
+    try:
+        plain = json.loads(cache.read_text(encoding="utf-8"))
+        return {
+            path: (int(size), int(mtime_ns), str(digest)) for path, (size, mtime_ns, digest) in plain.items()
+        }
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The morning page: every input of the night and how it ended.
+
+    Attributes:
+        run_id: Names this run; part of the file name.
+        started: UTC, ISO 8601.
+        finished: UTC, ISO 8601.
+        recipe: Label of the recipe.
+        records: One for each scene that this run worked on.
+        plan: What had been found.
+        dispatched: Scenes handed to other workers, whose records come later.
+    """
+
+    run_id: str
+    started: str
+    finished: str
+    recipe: str
+    records: tuple[Record, ...]
+    plan: Plan
+    dispatched: tuple[SceneRef, ...] = field(default=())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Inputs by outcome; they sum to `found`."""
+        counts = dict.fromkeys(("done", "fell back", "skipped", "refused", "failed"), 0)
+        for record in self.records:
+            counts[record.status] += 1
+        return {
+            **counts,
+            "dispatched": len(self.dispatched),
+            "already done": len(self.plan.done),
+            "ended earlier": len(self.plan.ended),
+            "waiting": len(self.plan.waiting),
+            "duplicates": len(self.plan.duplicates),
+        }
+
+    @property
+    def found(self) -> int:
+        """All inputs that were looked at."""
+        return self.plan.found
+
+    @property
+    def some_failed(self) -> bool:
+        """Whether a scene of this run ended without a product for a reason that someone should look at."""
+        return any(record.status in ("refused", "failed") for record in self.records)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON for people's tools."""
+        return {
+            "schema": REPORT_SCHEMA,
+            "run_id": self.run_id,
+            "started": self.started,
+            "finished": self.finished,
+            "recipe": self.recipe,
+            "found": self.found,
+            "counts": self.counts,
+            "scenes": [record.to_json() for record in self.records],
+            "dispatched": [ref.to_json() for ref in self.dispatched],
+            "already_done": [
+                {"scene_id": ref.scene_id, "product": product} for ref, product in self.plan.done
+            ],
+            "ended_earlier": [record.to_json() for record in self.plan.ended],
+            "waiting": [{"file": path, "reason": reason} for path, reason in self.plan.waiting],
+            "duplicates": [{"file": path, "same_as": other} for path, other in self.plan.duplicates],
+        }
+
+
+def new_run_id() -> str:
+    """Names a run: UTC time to the second and four random hex digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
+
+
+def write_report(report: Report, settings: Settings) -> Path:
+    """The report as a JSON file among the recipe's reports."""
+    path = layout.report_path(settings.output.root, settings.recipe.label, report.run_id)
+    layout.write_json(path, report.to_json())
+    return path
+
+
+def report_markdown(report: Report, settings: Settings) -> str:
+    """The report as a page for the orchestrator's artifacts."""
+    counts = (
+        " · ".join(f"{number} {word}" for word, number in report.counts.items() if number) or "nothing found"
+    )
+    lines = [f"# Night report {report.run_id}", "", f"{report.found} inputs: {counts}", ""]
+    if not report.records and not report.dispatched:
+        lines.append("No new scenes.")
+    for record in sorted(report.records, key=lambda record: (record.status == "done", record.ref.scene_id)):
+        reason = f": {record.reason}" if record.reason else ""
+        lines.append(f"- `{_plain(record.ref.scene_id)}` {record.status}{_plain(reason)}")
+    lines += [
+        f"- `{_plain(Path(path).name)}` waiting: {_plain(reason)}" for path, reason in report.plan.waiting
+    ]
+    lines += ["", f"Products: `{settings.output.root / report.recipe}`"]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text from files without what Markdown or HTML would interpret."""
+    table: Mapping[int, str] = {ord(mark): " " for mark in "<>`|[]\r\n"}
+    return text.translate(table)
