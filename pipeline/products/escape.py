@@ -1,0 +1,68 @@
+"""Words that came from files, made harmless where people and programs read them.
+
+A scene's name, a unit or a reason may hold line breaks, terminal codes or a
+spreadsheet formula: whoever made the file chose it, not we.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+LONGEST_TEXT = 500  # characters; an attribute of a megabyte is no description
+# Terminal codes, control characters, line separators, and marks that turn the reading direction around.
+_UNPRINTABLE = re.compile(
+    r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
+)
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def one_line(text: object) -> str:
+    """Any text as one printable line of at most `LONGEST_TEXT` characters."""
+    cleaned = _UNPRINTABLE.sub(" ", str(text)).encode("utf-8", "replace").decode()
+    cleaned = " ".join(cleaned.split())
+    return cleaned if len(cleaned) <= LONGEST_TEXT else cleaned[: LONGEST_TEXT - 1] + "…"
+
+
+def latin_line(text: object) -> str:
+    """One line in Latin-1, all that a PNG text chunk can hold; other letters become "?"."""
+    return one_line(text).encode("latin-1", "replace").decode("latin-1")
+
+
+def table_cell(value: object) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula; numbers stay numbers."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    text = one_line(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def plain_json(value: Any) -> Any:
+    """The same value as JSON knows it: numpy scalars become numbers, what is not finite becomes null.
+
+    Raises:
+        TypeError: If something has no plain form, an array for instance: pixels belong in the store.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain_json(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain_json(value.item())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain_json(dataclasses.asdict(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, PurePath):
+        return value.name
+    raise TypeError(f"{type(value).__name__} has no plain JSON form")

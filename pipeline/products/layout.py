@@ -1,0 +1,278 @@
+"""Where each file of a product lives; no path is spelled anywhere else.
+
+    <out>/<recipe label>/<YYYY>/<MM>/<scene_id>/     a published product, complete or not there
+    <out>/<recipe label>/undated/<scene_id>/         the same, where nothing tells the date
+    <out>/<recipe label>/records/<scene_id>.json     scenes without a product, and why
+    <out>/<recipe label>/reports/                    what each night did
+    <out>/.scratch/                                  training checkpoints, may be deleted at any time
+
+The surprise: whether a scene is done is read from folder names. A scene_id ends in
+eight digits of its content's digest, and the manifest inside has all sixty-four.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.products.escape import plain_json
+from pipeline.scene import SceneRef
+
+MANIFEST = "MANIFEST.json"
+RECORD = "record.json"
+CATALOG = "catalog.json"
+TABLE = "catalog.csv"
+STAGING_PREFIX = ".tmp-"
+DAMAGED_PREFIX = ".damaged-"
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,159}")
+_DIGEST_LINE = re.compile(rb'"content_digest": "([0-9a-f]{64})"')
+
+
+@dataclass(frozen=True)
+class ProductFiles:
+    """Names of everything in one product's folder.
+
+    Attributes:
+        folder: The product's folder, published or in the making.
+        scene_id: Name of the scene.
+        scale: Linear enlargement.
+    """
+
+    folder: Path
+    scene_id: str
+    scale: int
+
+    @property
+    def stem(self) -> str:
+        """What every file of the data begins with."""
+        return f"{self.scene_id}_x{self.scale}"
+
+    @property
+    def store(self) -> Path:
+        """The Zarr store: the product itself."""
+        return self.folder / f"{self.stem}.zarr"
+
+    @property
+    def temperature_cog(self) -> Path:
+        """GeoTIFF of the temperature."""
+        return self.folder / f"{self.stem}.tif"
+
+    @property
+    def uncertainty_cog(self) -> Path:
+        """GeoTIFF of the temperature's standard error."""
+        return self.folder / f"{self.stem}_uncertainty.tif"
+
+    @property
+    def quality_cog(self) -> Path:
+        """GeoTIFF of the flags."""
+        return self.folder / f"{self.stem}_quality.tif"
+
+    @property
+    def original_turbo(self) -> Path:
+        """The scene as it came, in color."""
+        return self.folder / "original_turbo.png"
+
+    @property
+    def enhanced_turbo(self) -> Path:
+        """The product, in color."""
+        return self.folder / "enhanced_turbo.png"
+
+    @property
+    def original_gray(self) -> Path:
+        """The scene as it came, in gray."""
+        return self.folder / "original_gray.png"
+
+    @property
+    def enhanced_gray(self) -> Path:
+        """The product, in gray."""
+        return self.folder / "enhanced_gray.png"
+
+    @property
+    def comparison(self) -> Path:
+        """Both beside each other."""
+        return self.folder / "comparison.png"
+
+    @property
+    def card(self) -> Path:
+        """The quality card."""
+        return self.folder / "quality_card.png"
+
+    @property
+    def item(self) -> Path:
+        """The STAC item."""
+        return self.folder / f"{self.stem}.stac.json"
+
+    @property
+    def record(self) -> Path:
+        """How it went, with provenance."""
+        return self.folder / RECORD
+
+    @property
+    def manifest(self) -> Path:
+        """List of all files with their checksums; written last."""
+        return self.folder / MANIFEST
+
+
+def product_folder(out: Path, recipe_label: str, ref: SceneRef) -> Path:
+    """Where the product of a scene is published."""
+    return out / _safe(recipe_label) / _dated(ref) / _safe(ref.scene_id)
+
+
+def make_staging_folder(final: Path) -> Path:
+    """Create an empty sibling of a product's folder to build it in; only a rename away, hence atomic.
+
+    The folder gets the permissions of any other, so that analysts can read what is published from it.
+    """
+    staging = final.parent / f"{STAGING_PREFIX}{final.name}-{uuid.uuid4().hex[:8]}"
+    staging.mkdir(parents=True)
+    return staging
+
+
+def record_path(out: Path, recipe_label: str, scene_id: str) -> Path:
+    """Where the record of a scene without a product is kept."""
+    return out / _safe(recipe_label) / "records" / f"{_safe(scene_id)}.json"
+
+
+def reports_folder(out: Path, recipe_label: str) -> Path:
+    """Where the nights' reports are kept."""
+    return out / _safe(recipe_label) / "reports"
+
+
+def scratch_folder(out: Path, recipe_label: str, scene_id: str) -> Path:
+    """Where a scene's training checkpoints are kept until it is published."""
+    return out / ".scratch" / _safe(recipe_label) / _safe(scene_id)
+
+
+def recipe_folders(out: Path) -> list[Path]:
+    """Folders of all recipes under an output root, by name."""
+    if not out.is_dir():
+        return []
+    return sorted(child for child in out.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def published_folders(recipe_folder: Path) -> Iterator[Path]:
+    """Folders that hold a manifest, in one walk of a recipe's folder; those in the making are left out."""
+    for year in _visible_folders(recipe_folder):
+        if year.name in ("records", "reports"):
+            continue
+        months = [year] if year.name == "undated" else _visible_folders(year)
+        for month in months:
+            for product in _visible_folders(month):
+                if (product / MANIFEST).is_file():
+                    yield product
+
+
+def index_products(out: Path, recipe_label: str) -> dict[str, tuple[Path, ...]]:
+    """What is done under a recipe, for a whole night: last eight digits of scene_id to product folders."""
+    index: dict[str, tuple[Path, ...]] = {}
+    for product in published_folders(out / _safe(recipe_label)):
+        key = product.name[-8:]
+        index[key] = (*index.get(key, ()), product)
+    return index
+
+
+def find_product(
+    out: Path,
+    recipe_label: str,
+    content_digest: str,
+    *,
+    index: Mapping[str, tuple[Path, ...]] | None = None,
+) -> Path | None:
+    """The published product of this content under this recipe, or None.
+
+    Args:
+        out: Output root.
+        recipe_label: Name and digest of the recipe.
+        content_digest: sha256 of the scene's content, hex; the manifest has to hold all of it.
+        index: From `index_products`, to walk the folders once for many scenes.
+    """
+    index = index_products(out, recipe_label) if index is None else index
+    for product in index.get(content_digest[:8], ()):
+        if manifest_digest(product) == content_digest:
+            return product
+    return None
+
+
+def manifest_digest(product: Path) -> str | None:
+    """The content digest that a product's manifest states, or None where it states none.
+
+    Only the head is read: a large scene's manifest lists ten thousand chunks, and a night asks every product.
+    """
+    try:
+        with (product / MANIFEST).open("rb") as file:
+            found = _DIGEST_LINE.search(file.read(512))
+    except FileNotFoundError:
+        return None
+    return found[1].decode() if found else None
+
+
+def write_json(path: Path, plain: Mapping[str, Any]) -> Path:
+    """Write a small JSON file so that readers see the old one or the new one, also after a power cut.
+
+    Numbers that are not finite become null; keys keep their order.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(plain_json(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a small text file as `write_json` does."""
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    flush_folder(path.parent)
+    return path
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a folder's entries survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def now_utc() -> str:
+    """The time as ISO 8601 with Z, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _dated(ref: SceneRef) -> Path:
+    if ref.acquired is None:
+        return Path("undated")
+    acquired = datetime.fromisoformat(ref.acquired)
+    return Path(f"{acquired.year:04d}") / f"{acquired.month:02d}"
+
+
+def _safe(name: str) -> str:
+    if not _SAFE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no safe file name: letters, digits, dot, dash and underscore only")
+    return name
+
+
+def _visible_folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names)]

@@ -1,0 +1,67 @@
+"""A picture for the eye: unsharp masking, stronger where there are edges.
+
+It is never the temperature: the store keeps it in a variable of its own, on request.
+Pixels are read from the store a chunk at a time with a halo, so memory stays small.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.grid import Window, tile_windows
+
+SIGMA_PX = 1.0
+STRENGTH = 0.5
+LARGEST_SHARE = 0.3  # of the sharpened picture, where the edge is strongest
+_HALO_PX = 5  # the blur reaches four pixels, the Laplacian one; they do not add up
+
+
+def write_sharpened(temperature: zarr.Array[Any], target: zarr.Array[Any]) -> None:
+    """Sharpen a stored (y, x) temperature into another array of the same shape and chunks, by chunks."""
+    shape = cast(tuple[int, int], temperature.shape)
+    windows = tile_windows(shape, max(temperature.chunks))
+    strongest = max(_strongest_edge(temperature, window) for window in windows)
+    for window in windows:
+        grown = window.grow(_HALO_PX, shape)
+        sharpened = sharpen(_read(temperature, grown), strongest_k=strongest)
+        target[window.slices] = sharpened[window.within(grown).slices]
+
+
+def sharpen(temperature: NDArray[np.float32], *, strongest_k: float) -> NDArray[np.float32]:
+    """Seed 000's post-processing: (y, x) kelvin, sharpened by up to `LARGEST_SHARE` of an unsharp mask.
+
+    Args:
+        temperature: NaN where there is no data; missing pixels neither blur nor sharpen their neighbors.
+        strongest_k: The magnitude of the Laplacian that counts as a full edge.
+    """
+    valid = np.isfinite(temperature)
+    values = np.where(valid, temperature, 0).astype(np.float64)
+    weight = _blur(valid.astype(np.float64))
+    blurred = np.divide(_blur(values), weight, out=values.copy(), where=valid)
+    share = LARGEST_SHARE * np.clip(_edges(temperature) / max(strongest_k, 1e-9), 0, 1)
+    sharpened = values + share * STRENGTH * (values - blurred)
+    return np.where(valid, sharpened, np.nan).astype(np.float32)
+
+
+def _strongest_edge(temperature: zarr.Array[Any], window: Window) -> float:
+    grown = window.grow(_HALO_PX, cast(tuple[int, int], temperature.shape))
+    return float(_edges(_read(temperature, grown))[window.within(grown).slices].max(initial=0))
+
+
+def _read(temperature: zarr.Array[Any], window: Window) -> NDArray[np.float32]:
+    return np.asarray(temperature[window.slices])
+
+
+def _edges(temperature: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Magnitude of the Laplacian, kelvin; zero beside missing pixels, whose edge is none of the scene."""
+    laplacian = np.abs(ndimage.laplace(temperature.astype(np.float64), mode="nearest"))
+    return np.where(np.isfinite(laplacian), laplacian, 0)
+
+
+def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return ndimage.gaussian_filter(values, SIGMA_PX, mode="nearest", truncate=4.0)

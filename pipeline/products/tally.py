@@ -1,0 +1,135 @@
+"""What was written, in figures, counted while the tiles went by.
+
+Nobody reads a large store twice to learn its mean. Sums are kept per tile and added
+in the tiles' order, so the figures do not depend on how many workers there were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.scene import FLAG_MEANINGS, Pixels
+
+
+@dataclass(frozen=True)
+class TileFigures:
+    """What is remembered of a tile after it was written; float64 sums over its pixels.
+
+    Attributes:
+        valid: Pixels with data.
+        sum_k: Sum of their temperatures.
+        min_k: Lowest, +inf without data.
+        max_k: Highest, -inf without data.
+        flags: Pixels by flag value.
+        blocks: Scene pixels whose whole block has data.
+        block_sum_k: Sum over these of block mean minus scene.
+        block_square_k2: Sum of its square.
+    """
+
+    valid: int
+    sum_k: float
+    min_k: float
+    max_k: float
+    flags: Mapping[int, int]
+    blocks: int
+    block_sum_k: float
+    block_square_k2: float
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """What was written, in figures.
+
+    Attributes:
+        path: The store.
+        variable: Name of the temperature in it.
+        shape: Rows and columns.
+        chunk_px: Rows and columns of a chunk.
+        tiles: Number of tiles, each computed once.
+        valid_fraction: Share of pixels with data.
+        min_k: Lowest temperature; NaN without data, as the following.
+        mean_k: Mean temperature.
+        max_k: Highest temperature.
+        block_bias_k: Mean of (mean over scale x scale pixels minus the scene's pixel).
+        block_rms_k: Root mean square of the same.
+        flag_fractions: Share of pixels by flag meaning.
+    """
+
+    path: Path
+    variable: str
+    shape: tuple[int, int]
+    chunk_px: tuple[int, int]
+    tiles: int
+    valid_fraction: float
+    min_k: float
+    mean_k: float
+    max_k: float
+    block_bias_k: float
+    block_rms_k: float
+    flag_fractions: Mapping[str, float] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, float]:
+        """The numbers for a record, by name with unit."""
+        numbers = ("valid_fraction", "min_k", "mean_k", "max_k", "block_bias_k", "block_rms_k")
+        flags = {f"flag_{name}_fraction": share for name, share in self.flag_fractions.items()}
+        return {**{name: float(getattr(self, name)) for name in numbers}, **flags}
+
+
+def tally_tile(pixels: Pixels, coarse: NDArray[np.float32], scale: int) -> TileFigures:
+    """Count a tile; `coarse` is the scene's (y, x) temperature under it."""
+    valid = pixels.temperature[np.isfinite(pixels.temperature)].astype(np.float64)
+    height, width = coarse.shape
+    blocks = pixels.temperature.reshape(height, scale, width, scale).mean(axis=(1, 3), dtype=np.float64)
+    difference = blocks - coarse
+    difference = difference[np.isfinite(difference)]
+    values, counts = np.unique(pixels.flag, return_counts=True)
+    return TileFigures(
+        valid=valid.size,
+        sum_k=float(valid.sum()),
+        min_k=float(valid.min(initial=np.inf)),
+        max_k=float(valid.max(initial=-np.inf)),
+        flags={int(value): int(count) for value, count in zip(values, counts, strict=True)},
+        blocks=difference.size,
+        block_sum_k=float(difference.sum()),
+        block_square_k2=float(np.square(difference).sum()),
+    )
+
+
+def summarize(
+    path: Path,
+    variable: str,
+    shape: tuple[int, int],
+    *,
+    chunks: tuple[int, int],
+    tiles: tuple[TileFigures, ...],
+) -> StoreSummary:
+    """Add up the tiles of a store, in their order."""
+    valid = sum(tile.valid for tile in tiles)
+    blocks = sum(tile.blocks for tile in tiles)
+    size = shape[0] * shape[1]
+    nothing = float("nan")
+    return StoreSummary(
+        path=path,
+        variable=variable,
+        shape=shape,
+        chunk_px=chunks,
+        tiles=len(tiles),
+        valid_fraction=valid / size,
+        min_k=min(tile.min_k for tile in tiles) if valid else nothing,
+        mean_k=math.fsum(tile.sum_k for tile in tiles) / valid if valid else nothing,
+        max_k=max(tile.max_k for tile in tiles) if valid else nothing,
+        block_bias_k=math.fsum(tile.block_sum_k for tile in tiles) / blocks if blocks else nothing,
+        block_rms_k=math.sqrt(math.fsum(tile.block_square_k2 for tile in tiles) / blocks)
+        if blocks
+        else nothing,
+        flag_fractions={
+            meaning: sum(tile.flags.get(value, 0) for tile in tiles) / size
+            for value, meaning in FLAG_MEANINGS.items()
+        },
+    )
