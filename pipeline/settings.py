@@ -294,6 +294,12 @@ class InferSettings(_Branch):
     patch_px: int | None = Field(
         None, ge=16, le=1024, description="Side of a patch; unset: 128, 96, 64 for x4, x8, x16."
     )
+    context_px: int | None = Field(
+        None,
+        ge=0,
+        le=1024,
+        description="What a patch sees around itself; unset: the network's reach, then there are no seams.",
+    )
     overlap_fraction: float = Field(0.25, ge=0, lt=0.9, description="Overlap of blended patches.")
     num_shift_passes: int = Field(6, ge=1, le=64, description="Passes of randomly shifted patches.")
     max_shift_ratio: float = Field(0.33, ge=0, le=1, description="Largest shift relative to a patch.")
@@ -395,7 +401,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "validate_every": 1000,
             "patience_fraction": 1.0,
         },
-        "infer": {"mode": "shifts"},
+        "infer": {"mode": "shifts", "context_px": 0},
         "gate": {"enabled": False, "project": False},
     },
 }

@@ -1,0 +1,55 @@
+"""Missing pixels: kept out of the network, and put back after it.
+
+A network has no word for "nothing here", so it is shown the nearest valid
+temperature instead, and whatever it makes of that is masked again. The mask is never
+guessed: a fine pixel is valid exactly where the coarse pixel above it was.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, maximum_filter
+
+from pipeline.errors import SkippedSceneError
+
+
+def fill_nearest(temperature: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scene without holes: every missing pixel takes the value of the nearest valid one.
+
+    Args:
+        temperature: (y, x) kelvin; whatever is not finite is missing.
+
+    Returns:
+        Same shape, finite everywhere; valid pixels are untouched.
+
+    Raises:
+        SkippedSceneError: If no pixel is valid.
+    """
+    missing = ~np.isfinite(temperature)
+    if not missing.any():
+        return temperature.astype(np.float32)
+    if missing.all():
+        raise SkippedSceneError(f"none of the {missing.size} pixels is valid, at least one is needed")
+    nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return np.asarray(temperature[tuple(nearest)], dtype=np.float32)
+
+
+def refine_mask(valid: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
+    """(y, x) mask on the fine grid, (scale * y, scale * x): every pixel is split, none changes its mind."""
+    return np.repeat(np.repeat(valid, scale, axis=0), scale, axis=1)
+
+
+def near_missing(valid: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:
+    """(y, x), true for valid pixels with a missing one at most `reach_px` rows and columns away."""
+    if reach_px < 1 or valid.all():
+        return np.zeros_like(valid)
+    reached = maximum_filter(~valid, size=2 * reach_px + 1, mode="constant", cval=False)
+    return np.asarray(valid & reached)
+
+
+def near_border(shape: tuple[int, int], reach_px: int) -> NDArray[np.bool_]:
+    """(y, x), true where the outside of the scene is at most `reach_px` pixels away."""
+    near = np.ones(shape, dtype=np.bool_)
+    near[reach_px : max(shape[0] - reach_px, reach_px), reach_px : max(shape[1] - reach_px, reach_px)] = False
+    return near
