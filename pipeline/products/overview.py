@@ -1,0 +1,84 @@
+"""A large raster seen from afar: block means, read piece by piece.
+
+Before and after go through the same averaging, or the coarser picture would look
+noisier than it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from pipeline.grid import Window, tile_windows
+
+Reader = Callable[[Window], NDArray[np.float32]]  # a window of a raster to its (y, x) pixels
+READ_PX = 1024  # side of the piece that is held in memory
+
+
+def array_reader(values: NDArray[np.float32]) -> Reader:
+    """Reads an array in memory."""
+    return lambda window: values[window.slices]
+
+
+def store_reader(values: xr.DataArray) -> Reader:
+    """Reads a variable of an opened store."""
+    return lambda window: np.asarray(values[window.slices])
+
+
+def enlarged_reader(values: NDArray[np.float32], scale: int) -> Reader:
+    """Reads an array as if every pixel were scale x scale pixels (nearest neighbor)."""
+
+    def read(window: Window) -> NDArray[np.float32]:
+        rows = np.arange(window.row, window.row + window.height) // scale
+        columns = np.arange(window.column, window.column + window.width) // scale
+        return values[np.ix_(rows, columns)]
+
+    return read
+
+
+def shrink_factor(shape: tuple[int, int], limit_px: int) -> int:
+    """The smallest whole factor that brings the long side within the limit; 1 where it is within."""
+    return max(1, -(-max(shape) // limit_px))
+
+
+def shrunk_shape(shape: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Rows and columns after shrinking; a last, incomplete block counts."""
+    return -(-shape[0] // factor), -(-shape[1] // factor)
+
+
+def shrink_pieces(
+    read: Reader, shape: tuple[int, int], factor: int
+) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+    """Means of factor x factor blocks over valid pixels, NaN where there are none, with their place."""
+    for window in tile_windows(shape, factor * max(1, READ_PX // factor)):
+        place = Window(
+            window.row // factor,
+            window.column // factor,
+            -(-window.height // factor),
+            -(-window.width // factor),
+        )
+        values = read(window)
+        yield place, values if factor == 1 else _block_means(values, factor)
+
+
+def shrink(read: Reader, shape: tuple[int, int], factor: int) -> NDArray[np.float32]:
+    """All pieces put together, (y, x) of `shrunk_shape`."""
+    whole = np.empty(shrunk_shape(shape, factor), np.float32)
+    for place, values in shrink_pieces(read, shape, factor):
+        whole[place.slices] = values
+    return whole
+
+
+def _block_means(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    rows, columns = shrunk_shape((values.shape[0], values.shape[1]), factor)
+    padding = ((0, rows * factor - values.shape[0]), (0, columns * factor - values.shape[1]))
+    blocks = np.pad(values, padding, constant_values=np.nan).reshape(rows, factor, columns, factor)
+    valid = np.isfinite(blocks)
+    count = valid.sum(axis=(1, 3))
+    total = np.where(valid, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+    means = np.full(count.shape, np.nan)
+    np.divide(total, count, out=means, where=count > 0)
+    return means.astype(np.float32)
