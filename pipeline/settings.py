@@ -240,6 +240,17 @@ class NetworkSettings(_Branch):
         le=255,
         description="Window of the channel attention's pooling; 0 pools the whole input, as the seed does.",
     )
+    mean_window_px: int | None = Field(
+        None,
+        ge=0,
+        le=63,
+        description="The network sees the scene without its mean over this window (0: as is).",
+    )
+    base_input: bool | None = Field(None, description="The network sees the base beside the scene.")
+    noise_input: bool = Field(False, description="The network is told the scene's noise.")
+    upsampler: Literal["direct", "stages"] | None = Field(
+        None, description="Unfold the detail in one step, or by doublings as seed 000 does."
+    )
 
 
 class TrainSettings(_Branch):
@@ -257,6 +268,7 @@ class TrainSettings(_Branch):
     )
     gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     loss_l1_weight: float = Field(1.0, ge=0, description="Weight of the mean absolute error.")
+    loss_l2_weight: float = Field(0.0, ge=0, description="Weight of the mean squared error.")
     loss_edge_weight: float = Field(
         0.0, ge=0, description="Weight of the Sobel edge loss (times 0.5, as in the seed)."
     )
@@ -369,9 +381,33 @@ class Recipe(_Branch):
 
 
 NETWORK_SIZES: Mapping[str, Mapping[str, Any]] = {
-    "small": {"channels": 32, "blocks": 3, "norm": "none", "attention_window_px": 15},
-    "standard": {"channels": 48, "blocks": 5, "norm": "none", "attention_window_px": 15},
-    "seed": {"channels": 64, "blocks": 8, "norm": "group", "attention_window_px": 0},
+    "small": {
+        "channels": 32,
+        "blocks": 3,
+        "norm": "none",
+        "attention_window_px": 15,
+        "mean_window_px": 9,
+        "base_input": True,
+        "upsampler": "direct",
+    },
+    "standard": {
+        "channels": 48,
+        "blocks": 5,
+        "norm": "none",
+        "attention_window_px": 15,
+        "mean_window_px": 9,
+        "base_input": True,
+        "upsampler": "direct",
+    },
+    "seed": {
+        "channels": 64,
+        "blocks": 8,
+        "norm": "group",
+        "attention_window_px": 0,
+        "mean_window_px": 0,
+        "base_input": False,
+        "upsampler": "stages",
+    },
 }
 # Seed 000 gives x4, x8, x16; x2 continues the row.
 CROP_PX: Mapping[int, int] = {2: 64, 4: 64, 8: 48, 16: 32}

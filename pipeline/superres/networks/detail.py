@@ -1,0 +1,136 @@
+"""Every network only adds detail to a base that is already good.
+
+`DetailNetwork` is the frame they share: it takes the local mean away, works in units of the
+scene's own detail, and adds what its body finds to the base. The surprise is the last layer:
+it starts at zero, so an untrained network *is* its base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def local_mean(values: Tensor, window_px: int) -> Tensor:
+    """(n, c, y, x) box average of an odd window; at the border, of what lies inside."""
+    return functional.avg_pool2d(values, window_px, stride=1, padding=window_px // 2, count_include_pad=False)
+
+
+def detail_unit(lr: Tensor, valid: Tensor, window_px: int = 9) -> float:
+    """RMS of (y, x) `lr` about its local mean, over valid pixels: what a network counts in.
+
+    One where a scene has no detail at all, so that nothing is divided by zero.
+    """
+    residual = (lr[None, None] - local_mean(lr[None, None], window_px))[0, 0]
+    inside = residual[valid].double()
+    rms = float(inside.square().mean().sqrt()) if inside.numel() else 0.0
+    return rms if rms > 1e-6 else 1.0
+
+
+class DetailNetwork(nn.Module):
+    """base + unit * sigma * head(body(inputs)).
+
+    Inputs on the LR grid are the scene without its local mean, and the base without the same mean,
+    its s x s sub-pixels as channels; a body on the HR grid sees the enlarged base only. All in
+    units of the scene's detail, so that a network knows no kelvin.
+
+    Attributes:
+        scale: Linear enlargement.
+        unit: (1,) buffer, RMS of the scene's detail in the units of `lr`.
+        sigma: (1,) buffer, RMS of the detail to be added, in units of `unit`.
+        noise: (1,) buffer, the scene's noise in the units of `lr`; seen by networks built with `noise_input`.
+    """
+
+    unit: Tensor
+    sigma: Tensor
+    noise: Tensor
+
+    def __init__(
+        self,
+        body: nn.Module,
+        head: nn.Module,
+        *,
+        scale: int,
+        grid: str,
+        mean_window_px: int,
+        base_input: bool = False,
+        noise_input: bool = False,
+    ) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+        self.scale, self.grid, self.mean_window_px = scale, grid, mean_window_px
+        self.base_input, self.noise_input = base_input, noise_input
+        self.register_buffer("unit", torch.ones(1))
+        self.register_buffer("sigma", torch.ones(1))
+        self.register_buffer("noise", torch.zeros(1))
+        last = [module for module in head.modules() if isinstance(module, nn.Conv2d)][-1]
+        nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+
+    @property
+    def reach_px(self) -> int | None:
+        """Reach of body, head and local mean together, in LR pixels; None: everything counts everywhere."""
+        body_px = cast(int | None, self.body.reach_px)
+        if body_px is None:
+            return None
+        body = body_px + cast(int, self.head.reach_px)
+        body = -(-body // self.scale) if self.grid == "hr" else body
+        # A sub-pixel may look at the base of the next LR pixel.
+        return body + self.mean_window_px // 2 + (1 if self.grid == "hr" else 0)
+
+    def calibrate(self, *, unit: float, sigma: float | None = None, noise: float | None = None) -> None:
+        """Set the units of a scene; `sigma` and `noise` stay what they are where they are not given."""
+        self.unit.fill_(unit)
+        if sigma is not None:
+            self.sigma.fill_(sigma)
+        if noise is not None:
+            self.noise.fill_(noise)
+
+    def forward(self, lr: Tensor, base: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(n, 1, y, x) scene and (n, 1, s*y, s*x) base to the answer on the base's grid.
+
+        `noise` (n, 1, 1, 1), in the units of `lr`, overrides the buffer where a batch mixes scenes.
+        """
+        hidden = self.body(self._inputs(lr, base, noise))
+        with torch.autocast(device_type=lr.device.type, enabled=False):
+            detail = self.head(hidden.float())
+            return cast(Tensor, base.float() + (self.unit * self.sigma) * detail)
+
+    def _inputs(self, lr: Tensor, base: Tensor, noise: Tensor | None) -> Tensor:
+        mean = local_mean(lr, self.mean_window_px) if self.mean_window_px else torch.zeros_like(lr)
+        if self.grid == "hr":
+            mean = mean.repeat_interleave(self.scale, dim=-2).repeat_interleave(self.scale, dim=-1)
+            return (base - mean) / self.unit
+        channels = [(lr - mean) / self.unit]
+        if self.base_input:
+            channels.append((functional.pixel_unshuffle(base, self.scale) - lr) / self.unit)
+        if self.noise_input:
+            level = self.noise.view(1, 1, 1, 1) if noise is None else noise
+            channels.append((level / self.unit).expand_as(lr))
+        return torch.cat(channels, dim=1)
+
+
+class Chain(nn.Sequential):
+    """Modules in a row that know their reach in pixels of their own grid; None is everywhere."""
+
+    def __init__(self, *modules: nn.Module, reach_px: int | None) -> None:
+        super().__init__(*modules)
+        self.reach_px = reach_px
+
+
+def convolution(channels_in: int, channels_out: int, kernel_px: int = 3) -> nn.Conv2d:
+    """Convolution that keeps the raster's size."""
+    return nn.Conv2d(channels_in, channels_out, kernel_px, padding=kernel_px // 2)
+
+
+def alternate(layers: Sequence[nn.Module], between: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
+    """The layers with an activation after each."""
+    row: list[Any] = []
+    for layer in layers:
+        row += [layer, between()]
+    return row

@@ -1,0 +1,23 @@
+"""The oldest of them: extract, map, reconstruct; three convolutions on the enlarged base.
+
+Source: Dong et al. 2014, Learning a Deep Convolutional Network for Image Super-Resolution; the
+base is added back here, which the paper does not do.
+"""
+
+from __future__ import annotations
+
+from pipeline.settings import NetworkSettings
+from pipeline.superres.networks.detail import Chain, DetailNetwork, alternate, convolution
+
+
+def srcnn_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
+    """9x9 to 64 features, 1x1 to half of them, 5x5 to the detail."""
+    channels = settings.channels or 64
+    layers = [convolution(1, channels, 9), convolution(channels, channels // 2, 1)]
+    return DetailNetwork(
+        Chain(*alternate(layers), reach_px=4),
+        Chain(convolution(channels // 2, 1, 5), reach_px=2),
+        scale=scale,
+        grid="hr",
+        mean_window_px=settings.mean_window_px or 0,
+    )

@@ -1,0 +1,167 @@
+"""Claims that hold for every network in NETWORKS, at every size that it comes in."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.settings import NetworkSettings, Recipe
+from pipeline.superres.networks import NETWORKS, build_network, count_parameters
+
+SIZES = ("small", "standard", "seed")
+SCALES = (2, 8)
+
+
+def make_network(name, scale, size="small", seed=0, **settings):
+    recipe = Recipe(scale=scale, network=NetworkSettings(name=name, size=size, **settings)).resolved()
+    return build_network(recipe.network, scale, seed=seed)
+
+
+def wake(network, seed=1):
+    """Give the last layer something to say."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return network.eval()
+
+
+def pictures(scale, side=12, seed=0, count=1):
+    generator = torch.Generator().manual_seed(seed)
+    lr = torch.randn(count, 1, side, side, generator=generator)
+    base = torch.nn.functional.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
+    return lr, base.detach()
+
+
+every_network = pytest.mark.parametrize(
+    ("name", "size", "scale"),
+    [(name, size, scale) for name, size, scale in product(NETWORKS, SIZES, SCALES)],
+)
+
+
+@every_network
+def test_an_untrained_network_is_its_base(name, size, scale):
+    lr, base = pictures(scale)
+    assert torch.equal(make_network(name, scale, size)(lr, base), base)
+
+
+@every_network
+def test_the_answer_has_the_shape_of_the_base(name, size, scale):
+    lr, base = pictures(scale, count=2)
+    assert wake(make_network(name, scale, size))(lr, base).shape == (2, 1, 12 * scale, 12 * scale)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_seed_same_weights(name):
+    one, other, third = (make_network(name, 2, seed=seed) for seed in (3, 3, 4))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), third.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("name", "size"), list(product(NETWORKS, SIZES)))
+@pytest.mark.parametrize("scale", [2, 4])
+def test_nothing_beyond_the_stated_reach_has_a_gradient(name, size, scale):
+    network = wake(make_network(name, scale, size, channels=8))
+    if network.reach_px is None:
+        pytest.skip("everything counts everywhere, and the network says so")
+    seen = seen_px(network, scale)
+    assert seen <= network.reach_px
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_stated_reach_is_tight(name, scale):
+    network = wake(make_network(name, scale, channels=8))
+    assert seen_px(network, scale) >= network.reach_px - 4
+
+
+def seen_px(network, scale):
+    """Farthest LR pixel, in rows or columns, that has a gradient on any sub-pixel of the center one."""
+    # Small positive weights, so that no unit sleeps and no attention saturates.
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_().clamp_(max=0.05)
+    side = 2 * (network.reach_px + 4) + 1
+    center = side // 2
+    lr, base = (picture.requires_grad_() for picture in pictures(scale, side))
+    center_pixels = np.s_[0, 0, center * scale : (center + 1) * scale, center * scale : (center + 1) * scale]
+    network(lr, base)[center_pixels].sum().backward()
+    changed = lr.grad[0, 0] != 0 if lr.grad is not None else torch.zeros(side, side, dtype=torch.bool)
+    changed |= (base.grad[0, 0].reshape(side, scale, side, scale) != 0).any(3).any(1)
+    rows, columns = torch.nonzero(changed, as_tuple=True)
+    return int(max((rows - center).abs().max(), (columns - center).abs().max()))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("size", ["small", "standard"])
+def test_the_answer_does_not_depend_on_the_tile(name, size):
+    network = wake(make_network(name, 2, size))
+    reach = network.reach_px
+    lr, base = pictures(2, side=2 * reach + 24)
+    whole = network(lr, base)[..., 2 * reach : -2 * reach, 2 * reach : -2 * reach]
+    piece = np.s_[..., 3 : 2 * reach + 21, 5 : 2 * reach + 23]
+    fine = np.s_[..., 6 : 2 * (2 * reach + 21), 10 : 2 * (2 * reach + 23)]
+    tile = network(lr[piece], base[fine])[..., 2 * reach : -2 * reach, 2 * reach : -2 * reach]
+    torch.testing.assert_close(tile, whole[..., 6:42, 10:46], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("size", ["small", "standard"])
+def test_a_scene_shifted_in_kelvin_gets_the_same_detail(name, size):
+    network = wake(make_network(name, 2, size))
+    lr, base = pictures(2, side=24)
+    shifted = network(lr + 3.0, base + 3.0) - 3.0
+    torch.testing.assert_close(shifted, network(lr, base), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_scene_of_twice_the_contrast_gets_twice_the_detail(name):
+    network = wake(make_network(name, 2))
+    lr, base = pictures(2, side=24)
+    plain = network(lr, base)
+    network.calibrate(unit=2.0)
+    torch.testing.assert_close(network(2 * lr, 2 * base), 2 * plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("scale", [2, 4])
+def test_reduced_precision_stays_within_a_hundredth_of_a_kelvin(name, scale):
+    """Where 0.3 K RMS are added, more than a network adds to any real scene that was tried."""
+    network = wake(make_network(name, scale))
+    lr, base = (300.0 + 2.0 * part for part in pictures(scale, side=24))
+    detail = network(lr, base) - base
+    network.calibrate(unit=1.0, sigma=0.3 / float(detail.detach().std()))
+    with torch.inference_mode():
+        full = network(lr, base)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            reduced = network(lr, base)
+    assert reduced.dtype == torch.float32
+    difference = float((reduced - full).square().mean().sqrt())
+    assert 0 < difference <= 0.01
+
+
+def test_the_seed_network_has_the_parameters_that_were_counted():
+    millions = {
+        scale: count_parameters(make_network("attention", scale, "seed")) / 1e6 for scale in (4, 8, 16)
+    }
+    assert {scale: round(count, 3) for scale, count in millions.items()} == {4: 0.939, 8: 1.086, 16: 1.234}
+
+
+def test_the_large_seed_network_has_the_parameters_that_were_counted():
+    network = make_network("attention", 8, "seed", channels=128, blocks=16)
+    assert round(count_parameters(network) / 1e6, 2) == 6.73
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="no network 'edsr'; known: attention, zssr, srcnn"):
+        make_network("edsr", 2)
+
+
+def test_the_noise_is_seen_by_a_network_that_is_told_it():
+    network = wake(make_network("attention", 2, noise_input=True))
+    lr, base = pictures(2, side=24)
+    quiet = network(lr, base)
+    network.calibrate(unit=1.0, noise=0.5)
+    assert not torch.allclose(network(lr, base), quiet)
+    torch.testing.assert_close(network(lr, base, torch.zeros(1, 1, 1, 1)), quiet)
