@@ -90,24 +90,28 @@ def linearize(temperature_k: Floats, wavelength_um: float, reference_k: float) -
 
     Averages and convolutions of the result are averages of energy. Same shape; NaN stays NaN.
     """
-    slope = radiance_slope(reference_k, wavelength_um)
-    base = float(spectral_radiance(np.asarray(reference_k, dtype=np.float64), wavelength_um))
+    base, slope = _at(reference_k, wavelength_um)
     radiance = spectral_radiance(temperature_k.astype(np.float64), wavelength_um)
     return (reference_k + (radiance - base) / slope).astype(temperature_k.dtype)
 
 
 def delinearize(values: Floats, wavelength_um: float, reference_k: float) -> Floats:
     """The inverse of `linearize`; radiance is floored at 0.1 % of the reference's."""
-    slope = radiance_slope(reference_k, wavelength_um)
-    base = float(spectral_radiance(np.asarray(reference_k, dtype=np.float64), wavelength_um))
+    base, slope = _at(reference_k, wavelength_um)
     radiance = base + (values.astype(np.float64) - reference_k) * slope
     # Ringing beside a fire may ask for less than no energy; physics has a floor.
     radiance = np.maximum(radiance, 1e-3 * base)
     return brightness_temperature(radiance, wavelength_um).astype(values.dtype)
 
 
-def radiance_slope(temperature_k: float, wavelength_um: float) -> float:
-    """dB/dT of Planck's law at one temperature, W m-2 sr-1 um-1 K-1."""
+def _at(temperature_k: float, wavelength_um: float) -> tuple[float, float]:
+    """Radiance and its slope at one temperature."""
+    one = np.asarray([temperature_k], dtype=np.float64)
+    return float(spectral_radiance(one, wavelength_um)[0]), float(radiance_slope(one, wavelength_um)[0])
+
+
+def radiance_slope(temperature_k: Floats, wavelength_um: float) -> Floats:
+    """dB/dT of Planck's law, W m-2 sr-1 um-1 K-1, same shape; NaN stays NaN."""
     exponent = C2 / (wavelength_um * temperature_k)
-    radiance = float(spectral_radiance(np.asarray(temperature_k, dtype=np.float64), wavelength_um))
-    return float(radiance * exponent / temperature_k / -np.expm1(-exponent))
+    radiance = spectral_radiance(temperature_k, wavelength_um)
+    return radiance * exponent / temperature_k / -np.expm1(-exponent)  # type: ignore[no-any-return]

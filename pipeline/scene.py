@@ -166,6 +166,8 @@ class Enhancement:
         provenance: How the pixels come to be; plain JSON.
         figures: What the method knows of its own answer (skill, gain, noise); units end the names.
         fallback: Why the network is off everywhere, or "" where it is used.
+        check: Judges what was written: given a reader of windows of the *fine* grid in kelvin, how far the
+            degraded product is from the scene; None where nobody can tell.
     """
 
     scene: Scene
@@ -174,6 +176,7 @@ class Enhancement:
     provenance: Mapping[str, Any]
     figures: Mapping[str, float | str | None] = field(default_factory=dict)
     fallback: str = ""
+    check: Callable[[Callable[[Window], NDArray[np.float32]]], Mapping[str, float]] | None = None
 
     @property
     def grid(self) -> Grid:

@@ -55,7 +55,9 @@ def test_averaging_linearized_kelvin_averages_energy(cold, hot):
 def test_the_slope_is_the_derivative():
     step = 1e-3
     around = spectral_radiance(np.array([300.0 - step, 300.0 + step]), 10.9)
-    assert radiance_slope(300.0, 10.9) == pytest.approx(float(np.diff(around)[0]) / (2 * step), rel=1e-6)
+    assert radiance_slope(np.array([300.0]), 10.9)[0] == pytest.approx(
+        float(np.diff(around)[0]) / (2 * step), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(
