@@ -147,7 +147,12 @@ def reports_folder(out: Path, recipe_label: str) -> Path:
 
 def scratch_folder(out: Path, recipe_label: str, scene_id: str) -> Path:
     """Where a scene's training checkpoints are kept until it is published."""
-    return out / ".scratch" / _safe(recipe_label) / _safe(scene_id)
+    return scratch_root(out) / _safe(recipe_label) / _safe(scene_id)
+
+
+def scratch_root(out: Path) -> Path:
+    """Where everything is that may be deleted at any time."""
+    return out / ".scratch"
 
 
 def recipe_folders(out: Path) -> list[Path]:
@@ -218,17 +223,17 @@ def write_json(path: Path, plain: Mapping[str, Any]) -> Path:
 
     Numbers that are not finite become null; keys keep their order.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain_json(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_text(path, text)
+    return write_bytes(path, text.encode())
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write a small text file as `write_json` does."""
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a small file as `write_json` does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with unfinished.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)

@@ -53,7 +53,7 @@ def palette_bytes(colors: Colors) -> bytes:
     data = matplotlib.colormaps["turbo"](shares)[:, :3] if colors == "turbo" else shares[:, None].repeat(3, 1)
     grays = np.linspace(0, 1, 256 - _FIRST_GRAY)[:, None].repeat(3, 1)
     table = np.concatenate([np.zeros((1, 3)), data, grays])
-    return np.rint(table * 255).astype(np.uint8).tobytes()
+    return bytes(np.rint(table * 255).astype(np.uint8).tobytes())
 
 
 def blank(height: int, width: int, *, white: bool) -> NDArray[np.uint8]:

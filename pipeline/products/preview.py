@@ -88,7 +88,7 @@ def _comparison(read: Reader, context: ViewContext, scale: ColorScale) -> NDArra
     ]
     rows = [_side_by_side(panels, titles, font_px=font_px)]
     if not fits:
-        detail = most_textured(scene.temperature, max(side // _ZOOM // enhancement.scale, 1))
+        detail = most_textured(scene.temperature, max(max(panels[0].shape) // _ZOOM // enhancement.scale, 1))
         fine = detail.refine(enhancement.scale)
         zoomed = [scale.indices(reader(fine)).repeat(_ZOOM, 0).repeat(_ZOOM, 1) for reader in readers]
         where = f"detail at row {detail.row}, column {detail.column} of the original"

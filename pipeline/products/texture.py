@@ -32,18 +32,19 @@ def most_textured(temperature: NDArray[np.float32], size_px: int) -> Window:
 
 
 def _cell_texture(temperature: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sum of the steps between neighboring pixels, by cell; a band of cells at a time.
+    """Sum of the differences between neighboring 2 x 2 means, by cell; a band of cells at a time.
 
-    A step counts for at most 2 K: one fire or cloud edge must not outweigh a city.
+    Means, because noise and resampling patterns change from pixel to pixel and are not worth looking at.
+    A difference counts for at most 5 K: one fire or cloud edge must not outweigh a city.
     """
     height, width = (-(-size // _CELL_PX) for size in temperature.shape)
     cells = np.zeros((height, width))
     for cell_row in range(height):
-        band = temperature[cell_row * _CELL_PX : (cell_row + 1) * _CELL_PX + 1]
-        step = np.zeros((_CELL_PX, width * _CELL_PX))
-        across, down = np.abs(np.diff(band, axis=1)), np.abs(np.diff(band, axis=0))
-        inside = across[:_CELL_PX]
-        step[: inside.shape[0], : inside.shape[1]] += np.minimum(np.nan_to_num(inside), 2)
-        step[: down.shape[0], : down.shape[1]] += np.minimum(np.nan_to_num(down), 2)
-        cells[cell_row] = step.reshape(_CELL_PX, width, _CELL_PX).sum(axis=(0, 2))
+        band = temperature[cell_row * _CELL_PX : (cell_row + 1) * _CELL_PX + 3]
+        means = (band[:-1, :-1] + band[1:, :-1] + band[:-1, 1:] + band[1:, 1:]) / 4
+        steps = np.zeros((_CELL_PX, width * _CELL_PX))
+        for difference in (means[2:, :] - means[:-2, :], means[:, 2:] - means[:, :-2]):
+            inside = np.minimum(np.nan_to_num(np.abs(difference[:_CELL_PX])), 5)
+            steps[: inside.shape[0], : inside.shape[1]] += inside
+        cells[cell_row] = steps.reshape(_CELL_PX, width, _CELL_PX).sum(axis=(0, 2))
     return cells
