@@ -94,6 +94,26 @@ class OutputSettings(_Branch):
     institution: str = Field("", description="Who publishes the products; an attribute of the store.")
 
 
+class SlurmSettings(_Branch):
+    """What ingest asks SLURM for, when scenes go to a pool."""
+
+    workers: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="GPU workers at most, one a waiting scene; 0: you start them yourself.",
+    )
+    partition: str = Field("", description="Partition of the GPU nodes; empty: the cluster's default.")
+    gres: str = Field("gpu:1", description="What one worker gets, in sbatch's words.")
+    options: tuple[str, ...] = Field(
+        (), description='Further sbatch options: ["--account=geo", "--time=04:00:00"].'
+    )
+    script: Path = Field(
+        Path("deploy/slurm/gpu_worker.sbatch"),
+        description="The worker's script; a relative path is below THERMAL_SR_HOME.",
+    )
+
+
 class RunSettings(_Branch):
     """Where and how scenes run; nothing here changes a pixel on a CPU."""
 
@@ -127,6 +147,19 @@ class RunSettings(_Branch):
     deployment: str = Field(
         "scene/gpu", description="Prefect deployment that takes a scene when dispatch is pool."
     )
+    shard: str = Field(
+        "",
+        pattern=r"^(|[1-9]\d{0,4}/[1-9]\d{0,4})$",
+        description='"K/N": only the K-th of N equal shares of the archive, told by content; empty: all.',
+    )
+    slurm: SlurmSettings = Field(default_factory=SlurmSettings, description="Workers that ingest asks for.")
+
+    @model_validator(mode="after")
+    def _shard_exists(self) -> RunSettings:
+        part, _, parts = self.shard.partition("/")
+        if self.shard and int(part) > int(parts):
+            raise ValueError(f"shard {self.shard!r}: the first number must not be larger than the second")
+        return self
 
 
 class NormalizeSettings(_Branch):
