@@ -208,10 +208,12 @@ def _picture(
 ) -> Axes:
     axes, left, bottom = _panel(figure, place, title)
     image = axes.imshow(values, interpolation="nearest", **limits)
-    bar = figure.colorbar(
-        image, cax=_axes(figure, left, bottom - 0.22, _PANEL_IN, 0.14), orientation="horizontal"
+    figure.colorbar(
+        image,
+        cax=_axes(figure, left, bottom - 0.22, _PANEL_IN, 0.14),
+        orientation="horizontal",
+        format="%g K",
     )
-    bar.set_label("K", fontsize=11, labelpad=-2)
     return axes
 
 

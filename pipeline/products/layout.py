@@ -135,9 +135,19 @@ def make_staging_folder(final: Path) -> Path:
     return staging
 
 
+def recipe_folder(out: Path, recipe_label: str) -> Path:
+    """Where everything made by one recipe lies."""
+    return out / _safe(recipe_label)
+
+
+def records_folder(out: Path, recipe_label: str) -> Path:
+    """Where the records of scenes without a product are kept."""
+    return out / _safe(recipe_label) / "records"
+
+
 def record_path(out: Path, recipe_label: str, scene_id: str) -> Path:
-    """Where the record of a scene without a product is kept."""
-    return out / _safe(recipe_label) / "records" / f"{_safe(scene_id)}.json"
+    """The record of one scene without a product."""
+    return records_folder(out, recipe_label) / f"{_safe(scene_id)}.json"
 
 
 def reports_folder(out: Path, recipe_label: str) -> Path:

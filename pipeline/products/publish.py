@@ -1,0 +1,245 @@
+"""A product becomes visible whole, or not at all.
+
+It is built in a hidden folder beside its final place; a manifest with every file's
+checksum is written last, everything is flushed to the disk, and one rename makes it
+public. Whoever is second finds the place taken by the same product and lets go of
+its own. Kill the machine at any moment: there is a complete product, or none.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.errors import RasterioIOError
+
+from pipeline.errors import DamagedProductError
+from pipeline.products.layout import (
+    DAMAGED_PREFIX,
+    MANIFEST,
+    RECORD,
+    STAGING_PREFIX,
+    flush_folder,
+    now_utc,
+    recipe_folder,
+    record_path,
+    records_folder,
+    write_json,
+)
+from pipeline.products.zarr_store import check_complete
+from pipeline.scene import Record
+
+log = logging.getLogger(__name__)
+
+MANIFEST_SCHEMA = "thermal-sr product manifest 1"
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+def publish(staging: Path, final: Path, manifest_extra: Mapping[str, Any]) -> Path:
+    """Write the manifest, flush everything, and make the product visible by one rename.
+
+    Args:
+        staging: From `make_staging_folder`, with all files of the product in it; gone afterwards.
+        final: From `product_folder`.
+        manifest_extra: What the manifest says besides the files; needs `content_digest`, and should
+            name the run, the inputs, the recipe and the version of the code.
+
+    Returns:
+        The published folder, ours or the equal one of a faster publisher.
+
+    Raises:
+        DamagedProductError: If the store in the staging folder is not complete.
+        OSError: If the disk refuses; nothing is visible then.
+    """
+    for store in staging.glob("*.zarr"):
+        check_complete(store)
+    manifest = {
+        "content_digest": manifest_extra["content_digest"],  # first: a night reads only the head
+        "schema": MANIFEST_SCHEMA,
+        "run_id": uuid.uuid4().hex,
+        "created": now_utc(),
+        **manifest_extra,
+        "files": {name: list(_flush_and_digest(staging / name)) for name in _file_names(staging)},
+    }
+    for folder in (child for child in staging.rglob("*") if child.is_dir()):
+        flush_folder(folder)
+    write_json(staging / MANIFEST, manifest)
+    return _rename(staging, final)
+
+
+def verify(product: Path) -> None:
+    """Compare a published product with its manifest, byte by byte.
+
+    Raises:
+        DamagedProductError: Naming the file that is missing, changed or not listed, the chunk that
+            the store lacks, or the GeoTIFF that does not open.
+    """
+    listed = read_manifest(product)["files"]
+    present = set(_file_names(product))
+    for name, (size, digest) in listed.items():
+        if name not in present:
+            raise DamagedProductError(f"{product.name}: {name} is missing")
+        if [(product / name).stat().st_size, _digest(product / name)] != [size, digest]:
+            raise DamagedProductError(f"{product.name}: {name} has changed since it was published")
+    if extra := sorted(present - listed.keys()):
+        raise DamagedProductError(f"{product.name}: {extra[0]} is not in the manifest")
+    for store in sorted(product.glob("*.zarr")):
+        check_complete(store)
+    for path in sorted(product.glob("*.tif")):
+        try:
+            rasterio.open(path).close()
+        except RasterioIOError as error:
+            raise DamagedProductError(f"{product.name}: {path.name} does not open: {error}") from error
+
+
+def read_manifest(product: Path) -> dict[str, Any]:
+    """What a product says of itself.
+
+    Raises:
+        DamagedProductError: If there is no manifest, or none that can be read.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((product / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DamagedProductError(f"{product.name}: {MANIFEST} is missing") from None
+    except ValueError as error:
+        raise DamagedProductError(f"{product.name}: {MANIFEST} is no JSON: {error}") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise DamagedProductError(f"{product.name}: {MANIFEST} lists no files")
+    return manifest
+
+
+def sweep(out: Path, recipe_label: str, older_than_s: float) -> list[Path]:
+    """Remove what killed runs left behind under a recipe: staging folders untouched for that long.
+
+    The age is that of the youngest thing inside, because a long run keeps writing into the depth of
+    its folder. What is younger may be another worker's and stays.
+    """
+    removed, root = [], recipe_folder(out, recipe_label)
+    hidden = f"{STAGING_PREFIX}*"
+    for folder in sorted([*root.glob(f"*/*/{hidden}"), *root.glob(f"undated/{hidden}")]):
+        age_s = time.time() - _youngest(folder)
+        if age_s > older_than_s:
+            shutil.rmtree(folder, ignore_errors=True)  # another sweep may be faster
+            log.info("%s: left behind %.0f s ago, removed", folder.name, age_s)
+            removed.append(folder)
+    return removed
+
+
+def write_record(out: Path, recipe_label: str, record: Record) -> Path:
+    """Keep the record of a scene that has no product; those that have one keep it inside.
+
+    Raises:
+        ValueError: If the record names a product.
+    """
+    if record.product:
+        raise ValueError(f"{record.ref.scene_id}: its record belongs into its product, {record.product}")
+    return write_json(record_path(out, recipe_label, record.ref.scene_id), record.to_json())
+
+
+def read_records(out: Path, recipe_label: str) -> list[Record]:
+    """Records of scenes without a product, by scene; one that cannot be read is reported and left out."""
+    records = []
+    for path in sorted(records_folder(out, recipe_label).glob("[!.]*.json")):
+        try:
+            records.append(_parse_record(path))
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s: no record of a scene: %s", path.name, error)
+    return records
+
+
+def read_record(product: Path) -> Record:
+    """The record inside a product.
+
+    Raises:
+        DamagedProductError: If there is none that can be read.
+    """
+    try:
+        return _parse_record(product / RECORD)
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        raise DamagedProductError(f"{product.name}: {RECORD} cannot be read: {error}") from error
+
+
+def _parse_record(path: Path) -> Record:
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    plain.pop("provenance", None)  # kept beside the record, for people
+    return Record.from_json(plain)
+
+
+def _rename(staging: Path, final: Path) -> Path:
+    flush_folder(staging)
+    while True:
+        try:
+            staging.rename(final)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            if _is_sound(final):
+                log.info("%s: published by another run meanwhile", final.name)
+                shutil.rmtree(staging)
+                return final
+            _move_aside(final)
+            continue
+        flush_folder(final.parent)
+        return final
+
+
+def _is_sound(product: Path) -> bool:
+    try:
+        verify(product)
+    except DamagedProductError as error:
+        log.warning("damaged product is replaced: %s", error)
+        return False
+    except FileNotFoundError:  # moved aside by another publisher while we looked
+        return False
+    return True
+
+
+def _move_aside(product: Path) -> None:
+    aside = product.with_name(f"{DAMAGED_PREFIX}{product.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        product.rename(aside)
+    except FileNotFoundError:
+        return
+
+
+def _file_names(folder: Path) -> Iterator[str]:
+    """Relative names of all files but the manifest, sorted; a link would point out of the product."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise DamagedProductError(f"{folder.name}: {path.relative_to(folder)} is a link")
+        if path.is_file() and path != folder / MANIFEST:
+            yield path.relative_to(folder).as_posix()
+
+
+def _flush_and_digest(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size, digest
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _youngest(folder: Path) -> float:
+    """Time of the last change inside, seconds since the epoch; 0 for what is gone."""
+    times = [0.0]
+    for path in (folder, *folder.rglob("*")):
+        try:
+            times.append(path.stat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return max(times)

@@ -1,0 +1,174 @@
+"""A product as one STAC item, readable by any catalog program.
+
+Links are relative and nothing of this machine is named: the source is known by its
+file name and digest. A scene without a date gets no invented one: it was acquired
+after the first thermal picture from space and before it was processed, and the item
+says just that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path, PurePath
+from typing import Any
+
+import pystac
+
+from pipeline.products.attributes import FLAG_VARIABLE, STANDARD_NAMES
+from pipeline.products.context import ViewContext
+from pipeline.products.escape import one_line, plain_json
+from pipeline.products.georeference import bounds_degrees, crs_name, footprint, transform_terms
+from pipeline.scene import FLAG_MEANINGS, FLAG_NO_DATA, Record
+
+EXTENSIONS = [
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+]
+FIRST_THERMAL_PICTURE = datetime(1960, 4, 1, tzinfo=UTC)  # TIROS-1; nothing we read is older
+_ZARR = "application/vnd.zarr; version=3"
+_SHA256_PREFIX = "1220"  # multihash: function 0x12, 0x20 bytes
+
+
+def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
+    """The item as plain JSON; the files it lists must exist, their checksums are taken now."""
+    enhancement, files = context.enhancement, context.files
+    rings = footprint(enhancement.scene.grid)
+    bounds = bounds_degrees(rings)
+    item = pystac.Item(
+        id=files.stem,
+        geometry=_geometry(rings),
+        bbox=None if bounds is None else list(bounds),
+        datetime=None,
+        properties={**_time(context, record), **_properties(context, record)},
+        stac_extensions=list(EXTENSIONS),
+        assets=_assets(context),
+    )
+    for file in enhancement.scene.ref.files[:1]:
+        source = pystac.Link(
+            rel="derived_from",
+            target=f"urn:sha256:{enhancement.scene.ref.digest}",
+            title=one_line(PurePath(file).name),
+        )
+        item.add_link(source)
+    plain: dict[str, Any] = plain_json(item.to_dict(include_self_link=False, transform_hrefs=False))
+    return plain
+
+
+def _time(context: ViewContext, record: Record) -> dict[str, Any]:
+    processed = context.created or record.finished
+    acquired = context.enhancement.scene.ref.acquired
+    if acquired is not None:
+        return {"datetime": acquired, "created": processed}
+    start = FIRST_THERMAL_PICTURE.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"datetime": None, "start_datetime": start, "end_datetime": processed, "created": processed}
+
+
+def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
+    enhancement = context.enhancement
+    grid, scene = enhancement.grid, enhancement.scene
+    properties: dict[str, Any] = {
+        "title": f"{STANDARD_NAMES[scene.quantity].replace('_', ' ')}, {one_line(scene.ref.scene_id)}",
+        "proj:shape": list(grid.shape),
+        "processing:lineage": f"enlarged x{enhancement.scale} by thermal-sr, recipe {one_line(record.recipe)}",
+        "processing:software": {"thermal-sr": version("thermal-sr")},
+        "processing:datetime": context.created or record.finished,
+        "tsr:scale": enhancement.scale,
+        "tsr:status": record.status,
+        "tsr:reason": one_line(record.reason),
+        "tsr:recipe": one_line(record.recipe),
+        "tsr:sensor": one_line(scene.sensor.name),
+        "tsr:quantity": scene.quantity,
+        "tsr:undated": scene.ref.acquired is None,
+    }
+    if grid.transform is not None:
+        properties["proj:transform"] = list(transform_terms(grid))
+    if grid.crs_wkt is not None:
+        properties |= crs_name(grid.crs_wkt)
+    if math.isfinite(spacing := max(scene.gsd_m) / enhancement.scale):
+        properties["gsd"] = spacing
+    figures = {
+        f"tsr:{one_line(name)}": one_line(value) if isinstance(value, str) else value
+        for name, value in record.figures.items()
+    }
+    return {**figures, **properties}
+
+
+def _geometry(rings: list[list[tuple[float, float]]]) -> dict[str, Any] | None:
+    if not rings:
+        return None
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": [[list(point) for point in rings[0]]]}
+    return {"type": "MultiPolygon", "coordinates": [[[list(point) for point in ring]] for ring in rings]}
+
+
+def _assets(context: ViewContext) -> dict[str, pystac.Asset]:
+    files = context.files
+    temperature, uncertainty, flag = _bands(context)
+    picture = pystac.MediaType.PNG
+    listed: list[tuple[str, Path, str, list[str], str, list[dict[str, Any]]]] = [
+        ("zarr", files.store, _ZARR, ["data"], "Zarr store: the product", [temperature, uncertainty, flag]),
+        ("temperature", files.temperature_cog, pystac.MediaType.COG, ["data"], "Temperature", [temperature]),
+        (
+            "uncertainty",
+            files.uncertainty_cog,
+            pystac.MediaType.COG,
+            ["data"],
+            "Standard error",
+            [uncertainty],
+        ),
+        ("quality", files.quality_cog, pystac.MediaType.COG, ["data"], "Quality flags", [flag]),
+        ("overview", files.enhanced_turbo, picture, ["overview", "visual"], "Product in color", []),
+        ("comparison", files.comparison, picture, ["overview"], "Before and after", []),
+        ("quality_card", files.card, picture, ["metadata"], "Quality card", []),
+        ("record", files.record, pystac.MediaType.JSON, ["metadata"], "Record and provenance", []),
+    ]
+    return {
+        name: pystac.Asset(
+            href=f"./{path.name}",
+            title=title,
+            media_type=media,
+            roles=roles,
+            extra_fields={**({"bands": bands} if bands else {}), **_file_fields(path)},
+        )
+        for name, path, media, roles, title, bands in listed
+        if path.exists()
+    }
+
+
+def _bands(context: ViewContext) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    summary = context.summary
+    kelvin = {"data_type": "float32", "unit": "K", "nodata": "nan", "raster:sampling": "area"}
+    range_k = {"minimum": summary.min_k, "mean": summary.mean_k, "maximum": summary.max_k}
+    known = {name: value for name, value in range_k.items() if math.isfinite(value)}
+    known["valid_percent"] = 100 * summary.valid_fraction
+    meanings = ", ".join(f"{value} {meaning}" for value, meaning in FLAG_MEANINGS.items())
+    return (
+        {"name": summary.variable, **kelvin, "statistics": known},
+        {"name": f"{summary.variable}_uncertainty", **kelvin},
+        {
+            "name": FLAG_VARIABLE,
+            "description": meanings,
+            "data_type": "uint8",
+            "nodata": FLAG_NO_DATA,
+            "raster:sampling": "area",
+        },
+    )
+
+
+def _file_fields(path: Path) -> dict[str, Any]:
+    """Size and checksum of a file; of a store, whose chunks the manifest lists, neither."""
+    if path.is_dir():
+        return {}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file:size": path.stat().st_size, "file:checksum": _SHA256_PREFIX + digest}
+
+
+def item_files(folder: Path) -> list[Path]:
+    """STAC items in a product's folder."""
+    return sorted(folder.glob("*.stac.json"))
