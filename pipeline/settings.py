@@ -521,7 +521,7 @@ def load_settings(
     """The settings of a run: presets, a TOML file, THERMAL_SR__A__B variables, KEY=VALUE assignments.
 
     Args:
-        file: TOML file, or None.
+        file: TOML file, or the JSON that `thermal-sr settings --json` prints, or None.
         assignments: "recipe.scale=4" and the like; seed 000's names are understood ("SR_FACTOR=8").
         environment: Defaults to this process's environment.
 
@@ -531,11 +531,17 @@ def load_settings(
     tree: dict[str, Any] = {}
     if file is not None:
         try:
-            tree = tomllib.loads(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
         except FileNotFoundError as error:
             raise SettingsError(f"settings file {file} does not exist") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"settings file {file} is not TOML: {error}") from error
+        except ValueError as error:
+            kind = "JSON" if file.suffix == ".json" else "TOML"
+            raise SettingsError(f"settings file {file} is not {kind}: {error}") from error
+        if not isinstance(tree, dict):
+            raise SettingsError(
+                f"settings file {file}: an object of settings is wanted, found {type(tree).__name__}"
+            )
     prefix = "THERMAL_SR__"
     for name, text in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(prefix):
