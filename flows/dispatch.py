@@ -1,0 +1,177 @@
+"""Handing scenes to others: to a Prefect pool that GPU workers serve, or to a SLURM array.
+
+A scene's key on the server is its name, content and recipe, so handing it out twice
+makes one run. The key is for ever: a scene that still lacks a product although its run has
+ended gets a new attempt under the next number.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+
+from pipeline.errors import SettingsError
+from pipeline.products import layout
+from pipeline.scene import SceneRef
+from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WORKER_JOB = "thermal-sr-worker"
+ATTEMPTS = 1000
+_REVIVAL = timedelta(hours=1)  # the automations bring a crashed run back within minutes, or nobody does
+
+
+def dispatch(todo: Sequence[SceneRef], settings: Settings) -> list[SceneRef]:
+    """Hand every scene to whom `run.dispatch` names, and say which were handed out.
+
+    Raises:
+        SettingsError: The deployment or the array's script is not there.
+    """
+    if not todo:
+        return []
+    if settings.run.dispatch == "array":
+        submit_array(len(todo), settings)
+        return list(todo)
+    for ref in todo:
+        run = scene_run(ref, settings)
+        log.info("%s: handed to %s, run %s", ref.scene_id, settings.run.deployment, run.id)
+    ask_for_workers(settings)
+    return list(todo)
+
+
+def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
+    """The scene's run on the server: the one that waits or works, else a new attempt."""
+    parameters = {"ref": ref.to_json(), "settings": settings.model_dump(mode="json")}
+    for attempt in range(1, ATTEMPTS):
+        try:
+            run = run_deployment(
+                settings.run.deployment,
+                parameters=parameters,
+                timeout=0,
+                as_subflow=False,
+                idempotency_key=idempotency_key(ref, settings, attempt),
+                flow_run_name=ref.scene_id,
+                tags=["thermal-sr", f"recipe:{settings.recipe.label}"],
+            )
+        except ObjectNotFound as error:
+            raise SettingsError(
+                f"setting run.deployment: the server has no deployment {settings.run.deployment!r}; "
+                "run `prefect --no-prompt deploy --all`"
+            ) from error
+        assert isinstance(run, FlowRun)  # a coroutine only inside asynchronous flows
+        if not _over(run):
+            return run
+    raise RuntimeError(f"{ref.scene_id}: {ATTEMPTS} attempts have ended without a product")
+
+
+def idempotency_key(ref: SceneRef, settings: Settings, attempt: int) -> str:
+    """What the server knows a scene by: name, content, recipe and number of the attempt."""
+    return f"{ref.scene_id}:{ref.digest}:{settings.recipe.label}:{attempt}"
+
+
+def _over(run: FlowRun) -> bool:
+    """Whether a run has ended for good; a crashed one is given time to be brought back."""
+    if run.state is None or not run.state.is_final():
+        return False
+    if run.state.is_crashed() and run.state.timestamp is not None:
+        return datetime.now(UTC) - run.state.timestamp > _REVIVAL
+    return True
+
+
+def ask_for_workers(settings: Settings) -> int:
+    """Submit as many GPU workers as scenes wait, up to `run.slurm.workers`; returns how many."""
+    most = settings.run.slurm.workers
+    if most == 0:
+        return 0
+    if shutil.which("sbatch") is None:
+        log.warning("no sbatch here: scenes wait until you start workers (deploy/slurm/README.md)")
+        return 0
+    with get_client(sync_client=True) as client:
+        waiting = waiting_runs(client, settings.run.deployment)
+    present = len(
+        _slurm(
+            ["squeue", "--me", "--array", "--noheader", f"--name={WORKER_JOB}", "--format=%i"]
+        ).splitlines()
+    )
+    wanted = min(waiting, most) - present
+    if wanted <= 0:
+        return 0
+    job = _submit(
+        settings, settings.run.slurm.script, [f"--job-name={WORKER_JOB}", f"--array=1-{wanted}"], []
+    )
+    log.info("asked SLURM for %d workers: job %s", wanted, job)
+    return wanted
+
+
+def waiting_runs(client: SyncPrefectClient, deployment: str) -> int:
+    """How many runs of a deployment wait for a worker."""
+    identity = client.read_deployment_by_name(deployment).id
+    scheduled = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
+    return client.count_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=scheduled)),
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[identity])),
+    )
+
+
+def submit_array(scenes: int, settings: Settings) -> str:
+    """Submit a SLURM array that shares the archive out; returns the job's id."""
+    tasks = min(scenes, settings.run.slurm.workers or scenes)
+    run = settings.run.model_copy(update={"dispatch": "in_place", "shard": ""})
+    file = layout.scratch_root(settings.output.root) / f"array-{settings.recipe.label}.json"
+    layout.write_json(file, settings.model_copy(update={"run": run}).model_dump(mode="json"))
+    arguments = [str(settings.archive.root), str(settings.output.root), "--settings", str(file)]
+    job = _submit(settings, Path("deploy/slurm/run.sbatch"), [f"--array=1-{tasks}"], arguments)
+    log.info("asked SLURM for %d tasks: job %s", tasks, job)
+    return job
+
+
+def _submit(settings: Settings, script: Path, options: Sequence[str], arguments: Sequence[str]) -> str:
+    """Call sbatch without a shell: every word is an argument of its own, whatever a scene is called."""
+    home = Path(os.environ.get("THERMAL_SR_HOME", Path(__file__).parents[1]))
+    if not (home / script).is_file():
+        raise SettingsError(f"setting run.slurm.script: {home / script} does not exist; set THERMAL_SR_HOME")
+    logs = layout.scratch_root(settings.output.root) / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    slurm = settings.run.slurm
+    site = [f"--partition={slurm.partition}"] if slurm.partition else []
+    command = [
+        "sbatch",
+        "--parsable",
+        f"--gres={slurm.gres}",
+        f"--output={logs}/%x-%A_%a.log",
+        *site,
+        *options,
+    ]
+    return _slurm([*command, *slurm.options, str(home / script), *arguments], {"THERMAL_SR_HOME": str(home)})
+
+
+def _slurm(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
+    answer = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if answer.returncode:
+        raise OSError(f"{command[0]} ended with {answer.returncode}: {' '.join(answer.stderr.split())}")
+    return answer.stdout.strip()
