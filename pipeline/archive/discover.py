@@ -1,0 +1,288 @@
+"""Every scene below a folder, named by its content.
+
+A file is taken when it has been left alone for a while, once per content whatever its
+name, and never through a link that leads out of the folder. What is not taken is
+reported with its reason; only hidden files and formats that hold no scenes are passed
+over in silence.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline.archive.geotiff import what_instead
+from pipeline.archive.names import (
+    MTL_SUFFIX,
+    clean,
+    companion_layer,
+    ecostress_edition,
+    looks_like_input,
+    partial,
+    scene_id,
+)
+from pipeline.archive.netcdf import is_hdf4
+from pipeline.archive.read import digest_of
+from pipeline.archive.readers import COMPANIONS, READERS
+from pipeline.archive.rules import check_rules, product_rule
+from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
+from pipeline.scene import SceneRef
+from pipeline.settings import ArchiveSettings
+
+log = logging.getLogger(__name__)
+
+NO_READER = "none"
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a walk through the archive found, each list in the order of paths.
+
+    Attributes:
+        scenes: To be read, each content once.
+        refused: Files that look like input and cannot be scenes, with the reason.
+        waiting: Path and reason of files left for a later run.
+        duplicates: Path, and the path that is taken in its place: the first with the same content, or the
+            newest edition of the same ECOSTRESS tile.
+        digests: Path to (bytes, latest change in ns, digest), to be handed to the next `discover`.
+    """
+
+    scenes: list[SceneRef] = field(default_factory=list)
+    refused: list[tuple[SceneRef, str]] = field(default_factory=list)
+    waiting: list[tuple[str, str]] = field(default_factory=list)
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+    digests: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file of the walk: its path, size, last change, and the MTL names of its folder."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    siblings: tuple[str, ...]
+
+
+def discover(
+    settings: ArchiveSettings,
+    known: Mapping[str, tuple[int, int, str]] = {},
+    acquired: Mapping[str, str | None] = {},
+) -> Discovery:
+    """Names every scene of the archive.
+
+    Args:
+        settings: `root` is a folder, or one file, which is taken however young it is.
+        known: `Discovery.digests` of an earlier run: unchanged files are not read again.
+        acquired: Times of acquisition by content digest, from earlier records; saves opening files whose
+            names tell no time.
+
+    Raises:
+        SettingsError: If the root does not exist or a rule names an unknown sensor.
+        UnreadableInputError: If the root cannot be listed.
+    """
+    check_rules(settings)
+    if not settings.root.exists():
+        raise SettingsError(f"archive.root {clean(settings.root)} does not exist")
+    found = Discovery()
+    candidates = []
+    for file in _walk(settings, found):
+        if reason := _unsettled(file, settings):
+            found.waiting.append((str(file.path), reason))
+        elif partial(file.path.name):
+            found.waiting.append((str(file.path), "its name says that it is still being written"))
+        else:
+            candidates.append(file)
+    candidates.sort(key=lambda file: str(file.path))
+    first: dict[str, str] = {}
+    for file in _newest_editions(candidates, found):
+        try:
+            _take(file, settings, known, acquired, found, first)
+        except OSError as error:
+            found.waiting.append((str(file.path), f"cannot be read now: {clean(error.strerror or error)}"))
+    found.waiting.sort()
+    found.duplicates.sort()
+    log.debug("%s: %d scenes, %d refused", settings.root, len(found.scenes), len(found.refused))
+    return found
+
+
+def _take(
+    file: _Found,
+    settings: ArchiveSettings,
+    known: Mapping[str, tuple[int, int, str]],
+    times: Mapping[str, str | None],
+    found: Discovery,
+    first: dict[str, str],
+) -> None:
+    """Adds one file to the discovery as a scene, a refusal, a duplicate or one to wait for."""
+    path = file.path
+    reader, reason = _reader(path, settings)
+    files = [path]
+    if reader in COMPANIONS and (beside := COMPANIONS[reader](path.name, file.siblings)):
+        files.append(path.with_name(beside))
+    digest = _digest(files, file, known, settings, found)
+    if digest is None:
+        return
+    ref = SceneRef(scene_id(path.stem, digest), reader, tuple(str(part) for part in files), digest)
+    if reason:
+        if ref.scene_id not in first:
+            first[ref.scene_id] = str(path)
+            found.refused.append((ref, reason))
+        return
+    if digest in first:
+        found.duplicates.append((str(path), first[digest]))
+        return
+    first[digest] = str(path)
+    ref = replace(ref, acquired=times[digest] if digest in times else _acquired(reader, files))
+    if _in_period(ref.acquired, settings):
+        found.scenes.append(ref)
+
+
+def _reader(path: Path, settings: ArchiveSettings) -> tuple[str, str]:
+    """Key of the reader that claims a file, or "none" and why none does.
+
+    A person's rule for a layer that is usually no temperature is believed.
+    """
+    layer = companion_layer(path.stem)
+    if layer is not None and product_rule(path, settings) is None:
+        return NO_READER, f"is no temperature: it holds the layer {clean(layer, 40)} of its product"
+    for key, reader in READERS.items():
+        if reader.claims(path):
+            return key, ""
+    if is_hdf4(path):
+        return NO_READER, "is HDF4, which is not read here; convert it to GeoTIFF or NetCDF first"
+    kind = {".tif": "GeoTIFF", ".tiff": "GeoTIFF", ".gtiff": "GeoTIFF", ".npz": ".npz"}.get(
+        path.suffix.lower()
+    )
+    return NO_READER, f"is no {kind or 'NetCDF'}: {what_instead(path)}"
+
+
+def _digest(
+    files: Sequence[Path],
+    file: _Found,
+    known: Mapping[str, tuple[int, int, str]],
+    settings: ArchiveSettings,
+    found: Discovery,
+) -> str | None:
+    """Digest of a scene's files, from `known` where nothing changed; None where it has to wait."""
+    size, mtime_ns = file.size, file.mtime_ns
+    for companion in files[1:]:
+        beside = companion.stat()
+        size, mtime_ns = size + beside.st_size, max(mtime_ns, beside.st_mtime_ns)
+        if reason := _unsettled(replace(file, path=companion, mtime_ns=beside.st_mtime_ns), settings):
+            found.waiting.append((str(file.path), f"{clean(companion.name)}: {reason}"))
+            return None
+    remembered = known.get(str(file.path))
+    if remembered is not None and remembered[:2] == (size, mtime_ns):
+        digest = remembered[2]
+    else:
+        digest = digest_of(files)
+        after = file.path.stat()
+        if (after.st_size, after.st_mtime_ns) != (file.size, file.mtime_ns):
+            found.waiting.append((str(file.path), "changed while it was being read"))
+            return None
+    found.digests[str(file.path)] = (size, mtime_ns, digest)
+    return digest
+
+
+def _acquired(reader: str, files: Sequence[Path]) -> str | None:
+    try:
+        return READERS[reader].acquired(files)
+    except UnusableInputError:
+        return None  # reading the scene will say what is wrong
+
+
+def _in_period(acquired: str | None, settings: ArchiveSettings) -> bool:
+    """Whether the day of acquisition lies within since and until; what has no date always does."""
+    if acquired is None:
+        return True
+    day = acquired[:10]
+    return (settings.since is None or day >= settings.since) and (
+        settings.until is None or day <= settings.until
+    )
+
+
+def _newest_editions(files: Sequence[_Found], found: Discovery) -> list[_Found]:
+    """The files without older builds and iterations of the same ECOSTRESS tile."""
+    newest: dict[str, tuple[tuple[int, int], _Found]] = {}
+    for file in files:
+        edition = ecostress_edition(file.path.stem)
+        if edition is not None and (edition[0] not in newest or edition[1] > newest[edition[0]][0]):
+            newest[edition[0]] = (edition[1], file)
+    kept = []
+    for file in files:
+        edition = ecostress_edition(file.path.stem)
+        if edition is None or newest[edition[0]][0] == edition[1]:
+            kept.append(file)
+        else:
+            found.duplicates.append((str(file.path), str(newest[edition[0]][1].path)))
+    return kept
+
+
+def _unsettled(file: _Found, settings: ArchiveSettings) -> str:
+    """Why a file is still too young, or "".
+
+    A change in the future (another machine's clock) counts like one in the past: a file waits until the two
+    clocks are `settle_s` apart either way, so a skewed clock delays it by at most twice that, never forever.
+    """
+    if settings.root.is_file():
+        return ""
+    age_s = abs(time.time() - file.mtime_ns / 1e9)
+    if age_s >= settings.settle_s:
+        return ""
+    return f"changed {age_s:.0f} s ago, {settings.settle_s:g} s of rest are wanted"
+
+
+def _walk(settings: ArchiveSettings, found: Discovery) -> Iterator[_Found]:
+    """Every file that could be input, without hidden ones and our own products; links stay inside."""
+    root = settings.root.absolute()
+    if root.is_file():
+        stat = root.stat()
+        yield _Found(root, stat.st_size, stat.st_mtime_ns, _mtl_names(root.parent))
+        return
+    inside = root.resolve(strict=True)
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as listing:
+                entries = [entry for entry in listing if not entry.name.startswith(".")]
+        except OSError as error:
+            if folder == root:
+                raise UnreadableInputError(f"archive {root} cannot be listed: {error.strerror}") from error
+            found.waiting.append((str(folder), f"cannot be listed: {clean(error.strerror or error)}"))
+            continue
+        names = {entry.name for entry in entries}
+        if "MANIFEST.json" in names and any(name.endswith(".zarr") for name in names):
+            continue  # one of our own products
+        siblings = tuple(sorted(name for name in names if name.endswith(MTL_SUFFIX)))
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(Path(entry.path))
+            elif looks_like_input(entry.name) or partial(entry.name):
+                yield from _file(entry, inside, siblings, found)
+
+
+def _file(
+    entry: os.DirEntry[str], inside: Path, siblings: tuple[str, ...], found: Discovery
+) -> Iterator[_Found]:
+    try:
+        if entry.is_symlink() and not Path(entry.path).resolve(strict=True).is_relative_to(inside):
+            found.waiting.append((entry.path, "a link that leads out of the archive is not followed"))
+            return
+        if not entry.is_file():
+            return
+        stat = entry.stat()
+    except (OSError, RuntimeError) as error:  # a loop of links, or gone in the meantime
+        reason = getattr(error, "strerror", None) or error
+        found.waiting.append((entry.path, f"cannot be followed: {clean(reason)}"))
+        return
+    yield _Found(Path(entry.path), stat.st_size, stat.st_mtime_ns, siblings)
+
+
+def _mtl_names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in folder.iterdir() if path.name.endswith(MTL_SUFFIX)))

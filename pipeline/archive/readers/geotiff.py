@@ -1,0 +1,49 @@
+"""GeoTIFF of any origin: what its tags say, and nothing else.
+
+Product readers use the same steps and add what they know of their product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.archive.assemble import Profile, make_scene
+from pipeline.archive.cf_variable import quantity_in_words
+from pipeline.archive.geotiff import Raster, is_tiff, read_geotiff, tiff_time
+from pipeline.archive.names import acquired_in_name, parse_time
+from pipeline.archive.rules import product_rule
+from pipeline.scene import Scene, SceneRef
+from pipeline.settings import ArchiveSettings
+
+SUFFIXES = frozenset({".tif", ".tiff", ".gtiff"})
+
+
+def claims(path: Path) -> bool:
+    """Any file that ends and begins like a TIFF."""
+    return path.suffix.lower() in SUFFIXES and is_tiff(path)
+
+
+def acquired(files: Sequence[Path]) -> str | None:
+    """From the name; the time of day from the TIFF's date tag where the name has none."""
+    named = acquired_in_name(files[0].stem)
+    if named is not None and named[1]:
+        return named[0]
+    told = parse_time(tiff_time(files[0]) or "")
+    if named is None or (told is not None and told[:10] == named[0][:10]):
+        return told
+    return named[0]
+
+
+def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
+    """The one temperature band, in kelvin on its grid."""
+    raster = load(ref, settings)
+    words = f"{raster.description} {raster.tags.get('long_name', '')} {Path(ref.files[0]).stem}"
+    profile = Profile("names in the file", quantity=quantity_in_words(words))
+    return make_scene(ref, raster.stored(), raster.placement, profile, settings)
+
+
+def load(ref: SceneRef, settings: ArchiveSettings) -> Raster:
+    """The stored band of a scene's main file, chosen by its rule where there is one."""
+    path = Path(ref.files[0])
+    return read_geotiff(path, settings, product_rule(path, settings))

@@ -1,0 +1,52 @@
+"""Sea surface temperature in the GHRSST data specification (L3 and L4 grids).
+
+Quality levels 0 and 1 (no data, cloudy or bad) are no data. L2P files are swaths and
+refused as such.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.archive.assemble import make_scene
+from pipeline.archive.netcdf import Variable, is_netcdf, open_netcdf, variables
+from pipeline.archive.readers import netcdf
+from pipeline.scene import Scene, SceneRef
+from pipeline.settings import ArchiveSettings
+
+_NAME = re.compile(r"GHRSST|-L2P(?:[-_]|$)|-L3[UCS](?:[-_]|$)|-L4(?:[-_]|$)")
+_WANTED = ("analysed_sst", "sea_surface_temperature")
+_LOWEST_USABLE_QUALITY = 2
+
+
+def claims(path: Path) -> bool:
+    """NetCDF under a GHRSST name."""
+    return path.suffix.lower() in netcdf.SUFFIXES and bool(_NAME.search(path.name)) and is_netcdf(path)
+
+
+acquired = netcdf.acquired
+
+
+def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
+    """Sea surface temperature of usable quality, in kelvin on its grid."""
+    with open_netcdf(Path(ref.files[0])) as dataset:
+        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, _WANTED, _mask)
+    profile = replace(profile, quantity="sea_surface_temperature")
+    return make_scene(ref, stored, placement, profile, settings)
+
+
+def _mask(dataset: netCDF4.Dataset, variable: Variable) -> tuple[NDArray[np.bool_], str] | None:
+    levels = variables(dataset).get("quality_level")
+    if levels is None or levels.shape[-2:] != variable.shape[-2:]:
+        return None
+    values = np.asarray(levels[...]).reshape(variable.shape[-2:])
+    return values < _LOWEST_USABLE_QUALITY, "quality_level below 2"
+
+
+__all__ = ["acquired", "claims", "read"]

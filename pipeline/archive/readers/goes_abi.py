@@ -1,0 +1,73 @@
+"""GOES-R ABI brightness temperature on the geostationary fixed grid.
+
+Scan angles come in radians and become meters at the satellite's height. Bands 1 to 6
+are sunlight, whatever their variable is called.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.archive.assemble import make_scene
+from pipeline.archive.netcdf import Variable, is_netcdf, open_netcdf, variables
+from pipeline.archive.readers import netcdf
+from pipeline.archive.sensors import BAND_WAVELENGTHS_UM
+from pipeline.errors import UnusableInputError
+from pipeline.scene import Scene, SceneRef
+from pipeline.settings import ArchiveSettings
+
+_NAME = re.compile(r"(?:^|_)(?:OR_)?ABI-L[12]|^G1[6-9]_ABI")
+_BAND = re.compile(r"(?:^|_|M\d)(C\d\d)(?:_|$)")
+_WORST_USABLE_DQF = 1  # 0 good, 1 conditionally usable, 2 out of range, 3 no value, 4 focal plane too warm
+
+
+def claims(path: Path) -> bool:
+    """NetCDF under an ABI name."""
+    return path.suffix.lower() in netcdf.SUFFIXES and bool(_NAME.search(path.name)) and is_netcdf(path)
+
+
+acquired = netcdf.acquired
+
+
+def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
+    """Brightness temperature of a thermal band; its quality flags above 1 are no data."""
+    with open_netcdf(Path(ref.files[0])) as dataset:
+        band = _band(dataset, Path(ref.files[0]))
+        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, mask=_mask)
+    if stored.units in ("mW m-2 sr-1 (cm-1)-1", "W m-2 sr-1 um-1"):
+        raise UnusableInputError("holds radiances (L1b); brightness temperatures (L2 CMIP) are wanted")
+    profile = replace(
+        profile, source="product profile", sensor="ABI", band=band, quantity="brightness_temperature"
+    )
+    return make_scene(ref, stored, placement, profile, settings)
+
+
+def _band(dataset: netCDF4.Dataset, path: Path) -> str | None:
+    """C07 to C16, from the band variable or the name; sunlight bands are refused."""
+    found = None
+    if "band_id" in dataset.variables and dataset.variables["band_id"].size == 1:
+        found = f"C{int(np.asarray(dataset.variables['band_id'][...]).reshape(-1)[0]):02d}"
+    elif match := _BAND.search(path.stem):
+        found = match[1]
+    if found is not None and found not in BAND_WAVELENGTHS_UM["ABI"]:
+        raise UnusableInputError(
+            f"band {found} measures reflected sunlight, not temperature; C07 to C16 are thermal"
+        )
+    return found
+
+
+def _mask(dataset: netCDF4.Dataset, variable: Variable) -> tuple[NDArray[np.bool_], str] | None:
+    flags = variables(dataset).get("DQF")
+    if flags is None or flags.shape[-2:] != variable.shape[-2:]:
+        return None
+    values = np.asarray(flags[...]).reshape(variable.shape[-2:]).view(np.uint8)
+    return values > _WORST_USABLE_DQF, "DQF above 1"
+
+
+__all__ = ["acquired", "claims", "read"]

@@ -1,0 +1,129 @@
+"""NetCDF of any origin, by the Climate and Forecast conventions.
+
+Product readers use `scene_of` with the names and masks that they know of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.archive.assemble import Profile, make_scene
+from pipeline.archive.cf_place import place
+from pipeline.archive.cf_variable import choose_variable, quantity_of
+from pipeline.archive.decode import Stored
+from pipeline.archive.names import acquired_in_name, clean, parse_time
+from pipeline.archive.netcdf import (
+    Variable,
+    attributes,
+    is_netcdf,
+    open_netcdf,
+    packed,
+    text_of,
+    time_of,
+    variables,
+)  # fmt: skip
+from pipeline.archive.rules import product_rule
+from pipeline.archive.sensors import sensor_in_text
+from pipeline.errors import UnusableInputError
+from pipeline.scene import Scene, SceneRef
+from pipeline.settings import ArchiveSettings
+
+SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5", ".hdf"})
+_TELLING = (
+    "platform", "platform_ID", "instrument", "instrument_type", "instrument_name", "sensor", "sensor_name",
+    "product_type", "title", "source", "id", "ShortName", "dataset_name",
+)  # fmt: skip
+Mask = Callable[[netCDF4.Dataset, Variable], "tuple[NDArray[np.bool_], str] | None"]
+
+
+def claims(path: Path) -> bool:
+    """Any file that ends and begins like NetCDF."""
+    return path.suffix.lower() in SUFFIXES and is_netcdf(path)
+
+
+def acquired(files: Sequence[Path]) -> str | None:
+    """From the name; where that has no time of day, from the attributes or the time variable."""
+    named = acquired_in_name(files[0].stem)
+    if named is not None and named[1]:
+        return named[0]
+    try:
+        with open_netcdf(files[0]) as dataset:
+            told = _time_in_attributes(attributes(dataset)) or time_of(dataset)
+    except UnusableInputError:
+        told = None  # reading will say what is wrong with it
+    if named is None or (told is not None and told[:10] == named[0][:10]):
+        return told
+    return named[0]
+
+
+def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
+    """The one temperature variable, in kelvin on its grid."""
+    with open_netcdf(Path(ref.files[0])) as dataset:
+        stored, placement, profile = scene_of(dataset, ref, settings)
+    return make_scene(ref, stored, placement, profile, settings)
+
+
+def scene_of(
+    dataset: netCDF4.Dataset,
+    ref: SceneRef,
+    settings: ArchiveSettings,
+    wanted: Sequence[str] = (),
+    mask: Mask | None = None,
+) -> tuple[Stored, Any, Profile]:
+    """Numbers, place and labels of a dataset's temperature.
+
+    Args:
+        dataset: Open.
+        ref: The scene.
+        settings: Of the archive.
+        wanted: Variables that a product's profile prefers, the first that exists counts.
+        mask: Pixels that the product's own quality variable calls no data, and the words for it.
+    """
+    path = Path(ref.files[0])
+    rule = product_rule(path, settings)
+    variable, decided_by = _variable(dataset, rule.variable if rule else None, wanted)
+    placement, turned = place(dataset, variable)
+    picture = packed(variable, path, settings)
+    missing, facts = picture.missing, {"units": "attribute", "scale": "attributes", "fill": "attributes"}
+    masked = mask(dataset, variable) if mask is not None else None
+    if masked is not None:
+        missing = masked[0] if missing is None else missing | masked[0]
+        facts["mask"] = masked[1]
+    facts["variable"] = f"{clean(variable.name, 60)} ({decided_by})"
+    stored = Stored(
+        picture.values, clean(variable.name, 60), missing, picture.scale, picture.offset, picture.units,
+        picture.fills, None, facts,
+    )  # fmt: skip
+    if turned:
+        stored = replace(stored, values=stored.values.T, missing=None if missing is None else missing.T)
+    profile = Profile("attributes", _sensor_in_attributes(attributes(dataset)), None, quantity_of(variable))
+    return stored, placement, profile
+
+
+def _variable(dataset: netCDF4.Dataset, ruled: str | None, wanted: Sequence[str]) -> tuple[Variable, str]:
+    if ruled is not None:
+        return choose_variable(dataset, ruled)[0], "[[archive.products]]"
+    there = variables(dataset)
+    for name in wanted:
+        if name in there:
+            return there[name], "product profile"
+    return choose_variable(dataset)
+
+
+def _sensor_in_attributes(attrs: Mapping[str, Any]) -> str | None:
+    found = {key for name in _TELLING if (key := sensor_in_text(text_of(attrs, name))) is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _time_in_attributes(attrs: Mapping[str, Any]) -> str | None:
+    for name in ("time_coverage_start", "start_time", "start_date", "RangeBeginningDateTime"):
+        if told := parse_time(text_of(attrs, name)):
+            return told
+    return None

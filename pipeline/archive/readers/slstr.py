@@ -1,0 +1,54 @@
+"""Sentinel-3 SLSTR temperatures on a regular grid.
+
+Files of several brightness temperatures and a sea surface temperature are common: the
+product's own variable counts, else S8 (10.85 um), the cleanest window by day and night.
+The agency's swath folders (.SEN3) have no grid and are refused with that reason.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.archive.assemble import make_scene
+from pipeline.archive.netcdf import is_netcdf, open_netcdf
+from pipeline.archive.readers import netcdf
+from pipeline.errors import UnusableInputError
+from pipeline.scene import Scene, SceneRef
+from pipeline.settings import ArchiveSettings
+
+_NAME = re.compile(r"SLSTR|^S3[A-D]_SL_[12]_")
+_WANTED = ("LST", "sea_surface_temperature", "S8_BT_in", "brightness_temperature_channel_2")
+_CHANNELS = {
+    "brightness_temperature_channel_1": "S7",
+    "brightness_temperature_channel_2": "S8",
+    "brightness_temperature_channel_3": "S9",
+}
+
+
+def claims(path: Path) -> bool:
+    """NetCDF under an SLSTR name, or the temperature file of an SLSTR folder."""
+    named = bool(_NAME.search(path.name)) or bool(_NAME.search(path.parent.name))
+    return path.suffix.lower() in netcdf.SUFFIXES and named and is_netcdf(path)
+
+
+acquired = netcdf.acquired
+
+
+def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
+    """The product's temperature or S8, in kelvin on its grid."""
+    path = Path(ref.files[0])
+    if path.parent.suffix == ".SEN3":
+        raise UnusableInputError(
+            "is a swath: its coordinates lie per pixel in another file; resample it to a grid first"
+        )
+    with open_netcdf(path) as dataset:
+        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, _WANTED)
+    told = re.match(r"(S[789])_BT", stored.variable)
+    band = told[1] if told else _CHANNELS.get(stored.variable)
+    profile = replace(profile, source="product profile", sensor="SLSTR", band=band)
+    return make_scene(ref, stored, placement, profile, settings)
+
+
+__all__ = ["acquired", "claims", "read"]
