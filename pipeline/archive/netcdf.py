@@ -19,6 +19,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.archive.hdf5_links import refuse_ways_out
 from pipeline.archive.names import clean, iso
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ArchiveSettings
@@ -66,7 +67,11 @@ def open_netcdf(path: Path) -> Iterator[netCDF4.Dataset]:
     _check_magic(path)
     with LOCK:
         try:
+            if _begins_like_hdf5(path):
+                refuse_ways_out(path)
             dataset = netCDF4.Dataset(str(path.absolute()), "r")
+        except UnusableInputError:
+            raise
         except OSError as error:
             raise _library_error(error) from error
         except _LIBRARY_ERRORS as error:
@@ -90,6 +95,11 @@ def is_netcdf(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(8)
     return start == _HDF5_MAGIC or start[:4] in _CDF_MAGIC
+
+
+def _begins_like_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == _HDF5_MAGIC
 
 
 def is_hdf4(path: Path) -> bool:
