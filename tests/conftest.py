@@ -1,0 +1,15 @@
+"""What many tests share."""
+
+from pathlib import Path
+
+import pytest
+
+REAL_SCENES = Path(__file__).parents[1] / ".." / "shared" / "scenes"
+
+
+@pytest.fixture(scope="session")
+def real_scenes():
+    """Folder of real scenes beside the project; the test is skipped where it is absent."""
+    if not REAL_SCENES.is_dir():
+        pytest.skip("no real scenes: ../shared/scenes is absent")
+    return REAL_SCENES.resolve()
