@@ -32,7 +32,7 @@ _SPATIAL_CONVENTION = {
     "description": "Spatial coordinate information",
 }
 _UNITS = {"metre": "m", "degree_east": "degrees_east", "degree_north": "degrees_north"}
-_FOOTPRINT_STEPS = 16  # points along each side; a straight side on the map is bent on the globe
+_FOOTPRINT_STEPS = 8  # points along each side; a straight side on the map is bent on the globe
 
 
 def grid_mapping(grid: Grid) -> dict[str, Any] | None:

@@ -37,13 +37,14 @@ _SHA256_PREFIX = "1220"  # multihash: function 0x12, 0x20 bytes
 def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
     """The item as plain JSON; the files it lists must exist, their checksums are taken now."""
     enhancement, files = context.enhancement, context.files
+    acquired = enhancement.scene.ref.acquired
     rings = footprint(enhancement.scene.grid)
     bounds = bounds_degrees(rings)
     item = pystac.Item(
         id=files.stem,
         geometry=_geometry(rings),
         bbox=None if bounds is None else list(bounds),
-        datetime=None,
+        datetime=None if acquired is None else datetime.fromisoformat(acquired),
         properties={**_time(context, record), **_properties(context, record)},
         stac_extensions=list(EXTENSIONS),
         assets=_assets(context),
@@ -60,12 +61,12 @@ def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
 
 
 def _time(context: ViewContext, record: Record) -> dict[str, Any]:
+    """When it was made, and for an undated scene the span within which it was acquired."""
     processed = context.created or record.finished
-    acquired = context.enhancement.scene.ref.acquired
-    if acquired is not None:
-        return {"datetime": acquired, "created": processed}
+    if context.enhancement.scene.ref.acquired is not None:
+        return {"created": processed}
     start = FIRST_THERMAL_PICTURE.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"datetime": None, "start_datetime": start, "end_datetime": processed, "created": processed}
+    return {"created": processed, "start_datetime": start, "end_datetime": processed}
 
 
 def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "title": f"{STANDARD_NAMES[scene.quantity].replace('_', ' ')}, {one_line(scene.ref.scene_id)}",
         "proj:shape": list(grid.shape),
-        "processing:lineage": f"enlarged x{enhancement.scale} by thermal-sr, recipe {one_line(record.recipe)}",
+        "processing:lineage": f"enlarged x{enhancement.scale}, recipe {one_line(record.recipe)}",
         "processing:software": {"thermal-sr": version("thermal-sr")},
         "processing:datetime": context.created or record.finished,
         "tsr:scale": enhancement.scale,

@@ -75,6 +75,8 @@ def write_store(
     grid, scene = enhancement.grid, enhancement.scene
     name = about.STANDARD_NAMES[scene.quantity]
     chunks = min(chunk_px, grid.height), min(chunk_px, grid.width)
+    if path.exists():
+        raise FileExistsError(f"{scene.ref.scene_id}: {path.name} exists already; a store is written once")
     group = zarr.create_group(path, zarr_format=3)
     arrays = _create_arrays(group, enhancement, chunks=chunks, compression=compression)
     windows = tile_windows(scene.grid.shape, aligned_tile_px(tile_px, chunk_px, enhancement.scale))
