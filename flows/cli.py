@@ -36,7 +36,7 @@ from pipeline.cli import (
     settings_for,
 )
 from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
-from pipeline.night import plan_night
+from pipeline.night import make_report, new_run_id, plan_night, write_report
 from pipeline.settings import Settings
 
 
@@ -91,9 +91,7 @@ def run_night(settings: Settings, *, quiet: bool = False) -> dict[str, Any]:
     started = datetime.now(UTC)
     plan = plan_night(settings)
     if not plan.todo and not plan.refused:
-        from pipeline.night import empty_report, write_report
-
-        report = empty_report(started, settings, plan)
+        report = make_report(new_run_id(), started, settings, plan=plan)
         write_report(report, settings)
         return report.to_json()
     show_bar = err_console.is_terminal and not quiet

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Any
 
 import torch
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from flows.dispatch import dispatch
 from flows.scene import scene
-from pipeline.night import Plan, Report, new_run_id, plan_night, report_markdown, write_report
+from pipeline.night import (
+    Plan,
+    Report,
+    make_report,
+    new_run_id,
+    plan_night,
+    report_markdown,
+    write_report,
+)
 from pipeline.process import failed_record, refused_record
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
@@ -38,46 +47,43 @@ def ingest(settings: dict[str, Any]) -> dict[str, Any]:
     plan = plan_night(tree)
     log.info("%d found, %d to do, %d already done", plan.found, len(plan.todo), len(plan.done))
     refused = [refused_record(ref, tree, reason) for ref, reason in plan.refused]
-    records = [*refused, *_run_here(plan, tree)]
-    report = make_report(run_id, started, tree, plan=plan, records=records)
+    here = tree.run.dispatch == "in_place"
+    records = [*refused, *(_run_here(plan, tree) if here else [])]
+    dispatched = [] if here else dispatch(plan.todo, tree)
+    report = make_report(run_id, started, tree, plan=plan, records=records, dispatched=dispatched)
     path = write_report(report, tree)
     _publish_artifacts(report, tree)
     log.info("report %s", path)
     return report.to_json()
 
 
-def make_report(
-    run_id: str, started: datetime, settings: Settings, *, plan: Plan, records: Sequence[Record]
-) -> Report:
-    """The report of a run that ends now."""
-    return Report(
-        run_id=run_id,
-        started=f"{started:%Y-%m-%dT%H:%M:%SZ}",
-        finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        recipe=settings.recipe.label,
-        records=tuple(records),
-        plan=plan,
-    )
-
-
-def scenes_at_a_time(settings: Settings) -> int:
-    """One for each GPU; on a CPU as many as the settings say."""
-    wants_gpu = settings.run.device != "cpu" and torch.cuda.is_available()
-    return torch.cuda.device_count() if wants_gpu else settings.run.workers
+def devices(settings: Settings) -> list[str]:
+    """Where scenes may run at the same time: one entry a GPU, or as many on a CPU as the settings say."""
+    wanted = settings.run.device
+    if wanted in ("auto", "cuda") and torch.cuda.is_available():
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [wanted] if wanted.startswith("cuda") else ["cpu"] * settings.run.workers
 
 
 def _run_here(plan: Plan, settings: Settings) -> list[Record]:
-    """Run the scene flow in this process for every scene of the plan."""
+    """Run the scene flow in this process for every scene of the plan, each on a device of its own."""
+    free: SimpleQueue[str] = SimpleQueue()
+    for device in devices(settings):
+        free.put(device)
     # Two nights that overlap start at different scenes and find each other's products, not each other's work.
     todo = random.SystemRandom().sample(plan.todo, len(plan.todo))
-    plain = settings.model_dump(mode="json")
-    with ThreadPoolExecutor(scenes_at_a_time(settings), thread_name_prefix="scene") as pool:
-        futures = [pool.submit(copy_context().run, _run_one, ref, plain, settings) for ref in todo]
+    with ThreadPoolExecutor(free.qsize(), thread_name_prefix="scene") as pool:
+        futures = [pool.submit(copy_context().run, _run_one, ref, settings, free) for ref in todo]
         return [future.result() for future in futures]
 
 
-def _run_one(ref: SceneRef, plain: dict[str, Any], settings: Settings) -> Record:
-    state = scene(ref.to_json(), plain, return_state=True)
+def _run_one(ref: SceneRef, settings: Settings, free: SimpleQueue[str]) -> Record:
+    device = free.get()
+    try:
+        here = settings.model_copy(update={"run": settings.run.model_copy(update={"device": device})})
+        state = scene(ref.to_json(), here.model_dump(mode="json"), return_state=True)
+    finally:
+        free.put(device)
     if state.is_completed():
         return Record.from_json(state.result())
     reason = " ".join((state.message or state.name).split())

@@ -18,7 +18,7 @@ Listener = Callable[[str, str, float], None]
 LISTENER: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
 
 # Where the stages end on a scene's bar, in percent: training and writing take the time.
-_ENDS = dict(zip(STAGES, (3, 5, 60, 62, 85, 87, 93, 99, 100), strict=True))
+_ENDS = dict(zip(STAGES, (3, 5, 55, 60, 85, 88, 99, 100), strict=True))
 _COARSE_PERCENT = 10.0
 
 

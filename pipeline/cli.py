@@ -18,6 +18,8 @@ from rich.table import Table
 from pipeline.archive import read_scene
 from pipeline.archive.discover import discover
 from pipeline.errors import DamagedProductError, SettingsError, UnusableInputError
+from pipeline.evaluate import degradation as degradation_named
+from pipeline.evaluate import evaluate as evaluate_scene
 from pipeline.night import Plan, plan_night
 from pipeline.products.catalog import write_catalog
 from pipeline.products.publish import verify as verify_product
@@ -154,6 +156,56 @@ def catalog(
         print_json({"catalog": str(path)})
     else:
         out_console.print(str(path))
+
+
+@app.command()
+def evaluate(
+    reference: Annotated[Path, typer.Argument(help="One scene, taken for the truth.")],
+    scale: Annotated[
+        int | None, typer.Option("--scale", help="Linear enlargement; the recipe's by default.")
+    ] = None,
+    degradation: Annotated[
+        str, typer.Option("--degradation", help="mtf, mtf:SIGMA (in coarse pixels), area or bicubic.")
+    ] = "mtf",
+    noise: Annotated[
+        float, typer.Option("--noise", min=0.0, help="Noise of the degraded scene, in kelvin.")
+    ] = 0.0,
+    size: Annotated[
+        int, typer.Option("--size", min=64, help="Side of the part used, in reference pixels.")
+    ] = 512,
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Degrade a scene, sharpen it and compare with the truth, beside methods that learn nothing."""
+    factor = [] if scale is None else [f"recipe.scale={scale}"]
+    tree = settings_for(reference, None, settings, [*(assignments or []), *factor])
+    degrade = degradation_named(degradation, tree.recipe.scale)
+    result = evaluate_scene(_only_scene(tree), tree, degrade=degrade, noise_k=noise, size_px=size)
+    if as_json:
+        print_json({**result, "degradation": degradation})
+        return
+    table = Table(
+        "method", *(name for name in _EVALUATED.values()), title=f"x{tree.recipe.scale}, {degradation}"
+    )
+    for method, figures in result["methods"].items():
+        table.add_row(method, *(f"{figures[name]:.4f}" for name in _EVALUATED))
+    out_console.print(table)
+    out_console.print(f"recipe {result['recipe']}, gain {result['gain']:.2f} {escape(result['fallback'])}")
+
+
+_EVALUATED = {
+    "rmse_k": "RMSE K",
+    "bias_k": "bias K",
+    "psnr_db": "PSNR dB",
+    "ssim": "SSIM",
+    "consistency_k": "consistency K",
+    "detail_gain": "detail gain",
+    "detail_correlation": "correlation",
+    "seam_index": "seam",
+    "shift_lr_px": "shift px",
+    "process_s": "process s",
+}
 
 
 def scene_facts(scene: Scene) -> dict[str, Any]:

@@ -17,12 +17,14 @@ from typing import Any
 
 from pipeline.archive.discover import Discovery, discover
 from pipeline.products import layout
+from pipeline.products.publish import read_records
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
 REPORT_SCHEMA = "thermal-sr night report 1"
+DIGEST_CACHE = "digests.json"
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,15 @@ def plan_night(settings: Settings) -> Plan:
     """
     discovery = _discover(settings)
     out, label = settings.output.root, settings.recipe.label
-    products = layout.index_products(out, label)
+    index = layout.index_products(out, label)
     standing = {
         record.ref.digest: record
-        for record in layout.read_records(out, label)
+        for record in read_records(out, label)
         if record.status in ("refused", "skipped") and record.context == settings.context
     }
     todo, done, ended = [], [], []
     for ref in discovery.scenes:
-        if (product := products.get(ref.digest)) is not None:
+        if (product := layout.find_product(out, label, ref.digest, index=index)) is not None:
             done.append((ref, str(product.relative_to(out))))
         elif (record := standing.get(ref.digest)) is not None:
             ended.append(record)
@@ -101,7 +103,7 @@ def plan_night(settings: Settings) -> Plan:
 
 def _discover(settings: Settings) -> Discovery:
     """Discover with the digests of unchanged files remembered from the last time."""
-    cache = layout.digest_cache(settings.output.root)
+    cache = layout.scratch_root(settings.output.root) / DIGEST_CACHE
     known = _read_digests(cache)
     discovery = discover(settings.archive, known)
     if discovery.digests != known:
@@ -190,6 +192,27 @@ class Report:
         }
 
 
+def make_report(
+    run_id: str,
+    started: datetime,
+    settings: Settings,
+    *,
+    plan: Plan,
+    records: Sequence[Record] = (),
+    dispatched: Sequence[SceneRef] = (),
+) -> Report:
+    """The report of a run that ends now."""
+    return Report(
+        run_id=run_id,
+        started=f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        finished=layout.now_utc(),
+        recipe=settings.recipe.label,
+        records=tuple(records),
+        plan=plan,
+        dispatched=tuple(dispatched),
+    )
+
+
 def new_run_id() -> str:
     """Names a run: UTC time to the second and four random hex digits."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
@@ -197,9 +220,8 @@ def new_run_id() -> str:
 
 def write_report(report: Report, settings: Settings) -> Path:
     """The report as a JSON file among the recipe's reports."""
-    path = layout.report_path(settings.output.root, settings.recipe.label, report.run_id)
-    layout.write_json(path, report.to_json())
-    return path
+    folder = layout.reports_folder(settings.output.root, settings.recipe.label)
+    return layout.write_json(folder / f"night-{report.run_id}.json", report.to_json())
 
 
 def report_markdown(report: Report, settings: Settings) -> str:
