@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.grid import Window
 
 Floats = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Upscaler:
         return hr
 
 
-def cut_mirrored(array: Floats, window: Window) -> Floats:
+def cut_mirrored(array: NDArray[Number], window: Window) -> NDArray[Number]:
     """The pixels of a window that may reach beyond the array, which is mirrored at its edges.
 
     Half-sample symmetry: the outermost pixel is repeated once. Mirrored again and again where the

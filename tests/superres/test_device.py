@@ -17,16 +17,31 @@ from pipeline.superres.device import (
 )
 from pipeline.superres.infer import passes
 from pipeline.superres.networks import build_network, detail_unit
+from pipeline.superres.nodata import fill_nearest
 from pipeline.superres.normalize import Normalization
-from pipeline.superres.tiles import compute_passes, compute_window, map_tiles
+from pipeline.superres.tiles import BORDER_PX, compute_passes, compute_window, map_tiles
+from pipeline.superres.upscaler import cut_mirrored
 from tests.superres.upscalers import SmallNetwork, hills, landscape
 
 CPU = torch.device("cpu")
 
 
-def trained(size="small", name="attention", scale=4):
+class Smoother(torch.nn.Module):
+    """Smooths the base over a window of HR pixels; with no units of its own."""
+
+    reach_px = 1
+
+    def __init__(self, window_px):
+        super().__init__()
+        self.pool = torch.nn.AvgPool2d(window_px, 1, window_px // 2, count_include_pad=False)
+
+    def forward(self, lr, base):
+        return self.pool(base)
+
+
+def trained(size="small", name="attention", scale=4, **changes):
     """A network of the project that adds detail of half a kelvin, as after a training."""
-    settings = Recipe(scale=scale, network={"size": size, "name": name}).resolved().network
+    settings = Recipe(scale=scale, network={"size": size, "name": name, **changes}).resolved().network
     network = build_network(settings, scale, seed=0)
     last = [module for module in network.head.modules() if isinstance(module, torch.nn.Conv2d)][-1]
     torch.nn.init.normal_(last.weight, std=0.05, generator=torch.Generator().manual_seed(1))
@@ -53,15 +68,10 @@ def test_an_untrained_network_is_its_base_to_the_last_bit(units):
 
 def test_units_do_not_change_what_a_network_in_its_own_units_adds():
     base, lr = bicubic_base(2), landscape(24, 24)
-    linear = torch.nn.Sequential()
-    linear.forward = lambda lr, base: (
-        base + 0.1 * (base - torch.nn.functional.avg_pool2d(base, 3, 1, 1, False, False))
-    )
-    linear.reach_px = 1
-    plain = network_upscaler(linear, base=base, device=CPU)(lr)
+    plain = network_upscaler(Smoother(3), base=base, device=CPU)(lr)
     units = Normalization(280.0, 17.0, "percentile")
     np.testing.assert_allclose(
-        network_upscaler(linear, base=base, units=units, device=CPU)(lr), plain, rtol=0, atol=1e-4
+        network_upscaler(Smoother(3), base=base, units=units, device=CPU)(lr), plain, rtol=0, atol=1e-4
     )
 
 
@@ -83,10 +93,25 @@ def test_the_reach_holds_for_the_networks_of_the_project(name):
     assert np.abs(changed - side // 2).max() <= up.reach_px
 
 
-def test_the_seeds_network_is_known_to_see_everything():
-    assert sees_everything(trained("seed"))
-    assert not sees_everything(trained("small"))
-    assert network_upscaler(trained("seed"), base=bicubic_base(4), device=CPU).reach_px is None
+def test_a_network_that_looks_around_in_its_base_reaches_farther_than_either():
+    up = network_upscaler(Smoother(9), base=bicubic_base(4), device=CPU)
+    lr, touched = landscape(21, 21), landscape(21, 21)
+    touched[10, 10] += 30
+    changed = np.argwhere(np.abs(up(touched) - up(lr)) > 1e-4) // 4
+    assert np.abs(changed - 10).max() == up.reach_px == 3
+
+
+@pytest.mark.parametrize("part", [{"norm": "group"}, {"attention_window_px": 0}])
+def test_either_part_of_the_seeds_network_is_known_to_see_everything(part):
+    up = network_upscaler(trained(**part), base=bicubic_base(4), device=CPU)
+    lr, touched = landscape(90, 90), landscape(90, 90)
+    touched[0, 0] += 30
+    assert (up(touched) != up(lr))[-4:, -4:].any()
+    assert up.reach_px is None
+
+
+def test_the_small_network_does_not_see_everything():
+    assert not sees_everything(trained())
 
 
 @pytest.mark.parametrize("tile_px", [17, 32, 48, 50, 64])
@@ -96,6 +121,27 @@ def test_a_network_of_the_project_is_the_same_by_tiles(tile_px):
     tiled = map_tiles(lambda window: compute_window(up, lr, window), lr.shape, tile_px, 4)
     np.testing.assert_allclose(tiled, whole(up, lr), rtol=0, atol=1e-3)
     assert rms(tiled - whole(up, lr)) <= 1e-4
+
+
+@pytest.mark.parametrize("tile_px", [23, 40, 64])
+def test_a_real_scene_is_the_same_by_tiles(real_scenes, tile_px):
+    with np.load(real_scenes / "npz" / "ECOSTRESS_LA_2023217182715_crop512_K.npz") as file:
+        lr = fill_nearest(file["temperature"][200:280, 100:170].astype(np.float32))
+    up = network_upscaler(trained(), base=bicubic_base(4), device=CPU)
+    ways = passes(up, InferSettings(), np.random.default_rng(0))[::3]
+    together = compute_passes(ways, lr, Window(0, 0, *lr.shape), "mean")[0]
+    tiled = map_tiles(lambda window: compute_passes(ways, lr, window, "mean")[0], lr.shape, tile_px, 4)
+    assert rms(tiled - together) <= 1e-4
+
+
+def test_a_narrower_mirror_does_as_well_as_one_as_wide_as_the_reach():
+    up = network_upscaler(trained(), base=bicubic_base(4), device=CPU)
+    lr = landscape(40, 40)
+    reach = up.reach_px
+    assert reach > BORDER_PX
+    wide = up(cut_mirrored(lr, Window(-reach, -reach, 40 + 2 * reach, 40 + 2 * reach)))
+    inside = (slice(4 * reach, -4 * reach),) * 2
+    np.testing.assert_allclose(whole(up, lr), wide[inside], rtol=0, atol=1e-3)
 
 
 def test_the_seeds_network_by_patches_is_the_same_by_tiles():

@@ -251,6 +251,13 @@ def test_patches_hang_on_the_scene_and_the_shift_moves_them():
     np.testing.assert_allclose(way(lr, (9, 15))[20:52, 24:56], up(patch), rtol=0, atol=1e-4)
 
 
+@given(origin=st.tuples(st.integers(-40, 40), st.integers(-40, 40)), context_px=st.integers(0, 3))
+def test_a_patch_knows_where_it_lies(origin, context_px):
+    piece = np.zeros((13, 10), dtype=np.float32)
+    way = patched(Upscaler(_coordinates, 1, 0), patch_px=6, shift=(2, 5), context_px=context_px)
+    np.testing.assert_array_equal(way(piece, origin), _coordinates(piece, origin))
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (5, -3), (-16, 16)])
 def test_every_pixel_of_every_patch_is_made_by_a_patch_of_full_size(shift):
     sizes = []
@@ -315,6 +322,13 @@ def test_the_mean_is_the_mean_and_the_spread_the_standard_deviation(stack):
     mean, spread = combine(iter(stack), "mean")
     np.testing.assert_allclose(mean, stack.mean(axis=0, dtype=np.float64), rtol=0, atol=5e-5)
     np.testing.assert_allclose(spread, stack.astype(np.float64).std(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_sums_over_many_passes_are_double_precision():
+    stack = np.random.default_rng(0).normal(300, 20, (48, 30, 30)).astype(np.float32)
+    mean, _ = combine(iter(stack), "mean")
+    # No farther from the truth than float32 must be: half a step.
+    assert np.abs(mean - stack.mean(axis=0, dtype=np.float64)).max() <= 0.5001 * np.spacing(np.float32(300))
 
 
 @given(stack=answers)
