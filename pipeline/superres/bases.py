@@ -1,65 +1,124 @@
 """What the network adds to: enlargements that need no learning.
 
-Bicubic, back-projected, Tikhonov. All three are linear and the same for every LR pixel,
-so each is one finite filter with known reach, exact on tiles. The surprise: knowing the
-sensor's blur and using it here is most of what super-resolution of a thermal scene can win.
+Bicubic, back-projected, Tikhonov. They treat every LR pixel alike, so each is one finite
+filter with known reach, exact on tiles. The surprise: knowing the sensor's blur and using
+it here is most of what super-resolution of a thermal scene can win.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
 
 from pipeline.superres.degrade import Degrade
-from pipeline.superres.polyphase import Picture, as_tensor, interpolate, interpolate_plane, like, reference_k
+from pipeline.superres.polyphase import (
+    Picture,
+    as_tensor,
+    interpolate,
+    interpolate_plane,
+    like,
+    reference_k,
+    smooth,
+)
+from pipeline.superres.reconstruction import back_projection_filter, cubic_phases, tikhonov_filter
+from pipeline.superres.spectrum import fit_power_law
 
 BASES = ("bicubic", "back_projected", "tikhonov")
-BICUBIC_RADIUS_PX = 2
-BACK_PROJECTED_RADIUS_PX = 12
-DEFAULT_LAMBDA, DEFAULT_P = 1e-3, 1.5
-GRID_PX = 64  # side of the periodic grid, in LR pixels, on which filters are computed
+SMALLEST_NOISE_K = 3e-4  # float32 at 300 K holds no more
+MAX_LAMBDA = 3.0
+LOUDER = 16.0  # lambda of the smoothest filter over that of the mean one; of that over the sharpest
+CALM_SIGMA_PX, AROUND_SIGMA_PX = 0.7, 1.5
+UNSURE = 1.0  # standard deviation of the local power of white noise, in units of its mean
+EXPONENT = 0.8  # how lambda follows the power of detail; measured, 1 in theory
+
+
+@dataclass(frozen=True)
+class Activity:
+    """How rough a pixel's surroundings are; under noise, calm ones are smoothed more.
+
+    Attributes:
+        noise: Power that noise alone leaves in the high-passed scene, in squared units of the scene.
+        detail: Mean power of detail in the high-passed scene, noise taken off.
+    """
+
+    noise: float
+    detail: float
+    reach_px = 11  # of the two smoothings and the bicubic enlargement together
+
+    def steps(self, tensor: Tensor) -> Tensor:
+        """(..., y, x) steps by which lambda is above (+) or below (-) that of the scene, within -1 and 1."""
+        # Noise makes the local power uncertain by a part of its own; that much is added to both sides.
+        unsure = UNSURE * self.noise
+        detail = ((detail_power(tensor) - self.noise).clamp_min(0) + unsure) / (self.detail + unsure)
+        return (torch.log(detail) * (-EXPONENT / math.log(LOUDER))).clamp(-1, 1)
 
 
 @dataclass(frozen=True)
 class Base:
-    """An enlargement by one finite filter: (..., y, x) to (..., scale*y, scale*x), numpy or torch, no NaN.
+    """An enlargement: (..., y, x) to (..., scale*y, scale*x), numpy or torch, float32, no NaN.
 
     Attributes:
         name: One of `BASES`.
-        kernel: (scale, scale, width, width) weights: phases along y and x, LR neighbors along y and x.
+        kernels: (n, scale, scale, width, width) weights: filters from sharp to smooth; phases along y
+            and x; LR neighbors along y and x.
+        activity: Decides between the filters, pixel by pixel; None where there is one.
         regularization: Tikhonov's lambda and exponent p, or nothing.
     """
 
     name: str
-    kernel: NDArray[np.float32]
+    kernels: NDArray[np.float32]
+    activity: Activity | None = None
     regularization: tuple[float, ...] = ()
 
     @property
     def scale(self) -> int:
         """Linear enlargement."""
-        return int(self.kernel.shape[0])
+        return int(self.kernels.shape[1])
 
     @property
     def reach_px(self) -> int:
         """How far one LR pixel can change the answer, in LR pixels."""
-        return int(self.kernel.shape[-1] // 2)
+        return max(int(self.kernels.shape[-1] // 2), 0 if self.activity is None else self.activity.reach_px)
 
     def __call__(self, lr: Picture) -> Picture:
         """Enlarge; mirrored beyond the borders."""
         tensor = as_tensor(lr)
         reference = reference_k(tensor)
-        return like(interpolate_plane(tensor - reference, self.kernel) + reference, lr)
+        tensor = tensor - reference
+        answers = interpolate_plane(tensor, self.kernels)
+        if self.activity is None:
+            return like(answers[0] + reference, lr)
+        phases = cubic_phases(self.scale)
+        steps = interpolate(interpolate(self.activity.steps(tensor), phases, axis=-2), phases, axis=-1)
+        position = (steps + 1).clamp(0, 2)
+        answer = answers[1] + (1 - position).clamp_min(0) * (answers[0] - answers[1])
+        return like(answer + (position - 1).clamp_min(0) * (answers[2] - answers[1]) + reference, lr)
+
+    def in_units(self, unit_k: float) -> Base:
+        """The same base for a scene given in multiples of `unit_k`, with any offset."""
+        if self.activity is None:
+            return self
+        power = unit_k**2
+        return replace(self, activity=Activity(self.activity.noise / power, self.activity.detail / power))
+
+
+def detail_power(tensor: Tensor) -> Tensor:
+    """(..., y, x) local mean square of what a narrow smoothing takes away."""
+    return smooth((tensor - smooth(tensor, CALM_SIGMA_PX)) ** 2, AROUND_SIGMA_PX)
 
 
 def bicubic(lr: Picture, scale: int) -> Picture:
     """Keys' cubic convolution (a = -0.5) between pixel areas, mirrored borders. (..., y, x), no NaN."""
     tensor = as_tensor(lr)
     reference = reference_k(tensor)
-    kernel = cubic_phases(scale)
-    answer = interpolate(interpolate(tensor - reference, kernel, axis=-2), kernel, axis=-1)
+    phases = cubic_phases(scale)
+    answer = interpolate(interpolate(tensor - reference, phases, axis=-2), phases, axis=-1)
     return like(answer + reference, lr)
 
 
@@ -74,57 +133,20 @@ def back_project(lr: Picture, degrade: Degrade, iterations: int = 20) -> Picture
     return hr
 
 
-@lru_cache(maxsize=16)
-def cubic_phases(scale: int) -> NDArray[np.float64]:
-    """(scale, 5) weights of the cubic for every phase of an enlarged pixel."""
-    phase = (np.arange(scale) + 0.5) / scale - 0.5
-    distance = np.abs(np.arange(-BICUBIC_RADIUS_PX, BICUBIC_RADIUS_PX + 1) - phase[:, None])
-    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
-    return np.asarray(weights / weights.sum(1, keepdims=True), dtype=np.float64)
-
-
 def bicubic_base(scale: int) -> Base:
     """`bicubic` as a `Base`."""
     phases = cubic_phases(scale)
-    return Base("bicubic", np.einsum("ak,bl->abkl", phases, phases).astype(np.float32))
+    return Base("bicubic", np.einsum("ak,bl->abkl", phases, phases)[None].astype(np.float32))
 
 
-@lru_cache(maxsize=16)
 def back_projected_base(degrade: Degrade, iterations: int = 20) -> Base:
-    """`back_project` as a `Base`: the iteration's geometric series, summed in the frequency domain."""
-    scale = degrade.scale
-    phases = cubic_phases(scale)
-    up_y, up_x = (_line_response(phases), _line_response(phases))
-    down_y, down_x = _axis_response(degrade, -2), _axis_response(degrade, -1)
-    # D after U, on the LR grid: every alias of a fine frequency falls on the same coarse one.
-    through = np.multiply.outer(_fold(down_y * up_y, scale), _fold(down_x * up_x, scale))
-    series = sum((1 - through) ** power for power in range(iterations + 1))
-    response = np.multiply.outer(up_y, up_x) * np.tile(series, (scale, scale))
-    return Base("back_projected", _finite(response, scale, BACK_PROJECTED_RADIUS_PX))
+    """`back_project` as a `Base`, all iterations in one filter."""
+    return Base("back_projected", back_projection_filter(degrade, iterations)[None])
 
 
-@lru_cache(maxsize=64)
-def tikhonov_base(degrade: Degrade, lam: float, p: float, radius_px: int = 10) -> Base:
-    """Least squares with a penalty on roughness, in closed form.
-
-    The minimum of |D x - y|^2 + lam |(-Laplacian)^(p/2) x|^2 (sums over LR and over HR pixels): D treats
-    every LR pixel alike, so each LR frequency and its scale^2 aliases are solved by themselves.
-
-    Args:
-        degrade: D.
-        lam: Weight of the roughness.
-        p: Its exponent; the expected power spectrum falls as frequency^(-2p).
-        radius_px: Reach of the filter, in LR pixels; beyond it the weights taper to nothing.
-    """
-    scale = degrade.scale
-    response = np.multiply.outer(_axis_response(degrade, -2), _axis_response(degrade, -1))
-    power: NDArray[np.float64] = _roughness(scale) ** -p
-    gain = np.conj(response) * power
-    seen = _fold(np.abs(response) ** 2 * power, scale)
-    answer = gain / np.tile(lam + seen, (scale, scale))
-    return Base("tikhonov", _finite(answer, scale, radius_px), (lam, p))
+def tikhonov_base(degrade: Degrade, lam: float, p: float) -> Base:
+    """`tikhonov_filter` as a `Base`, the same filter everywhere."""
+    return Base("tikhonov", tikhonov_filter(degrade, lam, p)[None], regularization=(lam, p))
 
 
 def fit_base(
@@ -143,7 +165,7 @@ def fit_base(
         valid: (y, x), true where there is data.
         degrade: The forward model.
         nedt_k: Noise of the scene, in kelvin.
-        generator: Source of the noise and of the choice of windows.
+        generator: Draws the windows and frequencies that the tuning looks at.
 
     Raises:
         ValueError: If no base has that name.
@@ -152,84 +174,34 @@ def fit_base(
         return bicubic_base(degrade.scale)
     if name == "back_projected":
         return back_projected_base(degrade)
-    if name == "tikhonov":
-        return tikhonov_base(degrade, *tune_tikhonov(lr, valid, degrade, nedt_k, generator))
-    raise ValueError(f"no base '{name}'; known: {', '.join(BASES)}")
+    if name != "tikhonov":
+        raise ValueError(f"no base '{name}'; known: {', '.join(BASES)}")
+    law = fit_power_law(lr, valid, degrade, nedt_k, generator)
+    noise_k = max(nedt_k, SMALLEST_NOISE_K)
+    lam = min(noise_k**2 / law.amplitude_k2, MAX_LAMBDA) if law.amplitude_k2 > 0 else MAX_LAMBDA
+    activity = _activity(lr, valid, nedt_k)
+    if activity is None:
+        return tikhonov_base(degrade, lam, law.slope)
+    louder = [lam / LOUDER, lam, lam * LOUDER]
+    filters = [tikhonov_filter(degrade, each, law.slope) for each in louder]
+    width = max(each.shape[-1] for each in filters)
+    margins = [(width - each.shape[-1]) // 2 for each in filters]
+    kernels = [
+        np.pad(each, ((0, 0), (0, 0), (m, m), (m, m))) for each, m in zip(filters, margins, strict=True)
+    ]
+    return Base("tikhonov", np.stack(kernels), activity, (lam, law.slope))
 
 
-def tune_tikhonov(
-    lr: NDArray[np.float32],
-    valid: NDArray[np.bool_],
-    degrade: Degrade,
-    nedt_k: float,
-    generator: np.random.Generator,
-) -> tuple[float, float]:
-    """Lambda and p that best recover the scene from what the sensor would see of it, one scale down."""
-    scale = degrade.scale
-    height, width = (side // scale * scale for side in lr.shape)
-    father = np.where(valid, lr, np.float32(np.nan))[:height, :width]
-    if min(height, width) < 4 * scale or not np.isfinite(father).any():
-        return DEFAULT_LAMBDA, DEFAULT_P
-    son = degrade(father)
-    known = np.isfinite(son)
-    if not known.any():
-        return DEFAULT_LAMBDA, DEFAULT_P
-    son = np.where(known, son, np.nanmean(father)).astype(np.float32)
-    son += generator.normal(0, nedt_k, son.shape).astype(np.float32)
-    judged = np.isfinite(father) & np.kron(known, np.ones((scale, scale), dtype=bool))
-
-    def error(lam: float, p: float) -> float:
-        difference = tikhonov_base(degrade, lam, p)(son) - father
-        return float(np.mean(difference[judged].astype(np.float64) ** 2))
-
-    grid = [(lam, p) for p in (1.0, 1.5, 2.0) for lam in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)]
-    return min(grid, key=lambda pair: error(*pair))
-
-
-def _frequencies(scale: int) -> NDArray[np.float64]:
-    """Cycles per HR pixel on the periodic grid."""
-    return np.fft.fftfreq(GRID_PX * scale)
-
-
-def _axis_response(degrade: Degrade, axis: int) -> NDArray[np.complex128]:
-    return degrade.response(_frequencies(degrade.scale), axis)
-
-
-def _line_response(phases: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Transform of what one LR pixel becomes under the interpolation `phases`."""
-    scale, width = phases.shape
-    line = np.zeros(GRID_PX * scale)
-    for number in range(width):
-        start = -(number - width // 2) * scale
-        line[(start + np.arange(scale)) % line.size] += phases[:, number]
-    return np.asarray(np.fft.fft(line))
-
-
-def _fold(response: NDArray[np.floating | np.complexfloating], scale: int) -> NDArray[np.complex128]:
-    """Mean over the aliases that sampling every scale-th pixel cannot tell apart, along all axes."""
-    for axis in range(response.ndim):
-        shape = (*response.shape[:axis], scale, -1, *response.shape[axis + 1 :])
-        response = response.reshape(shape).mean(axis)
-    return np.asarray(response, dtype=np.complex128)
-
-
-@lru_cache(maxsize=8)
-def _roughness(scale: int) -> NDArray[np.float64]:
-    """Eigenvalues of the negative Laplacian on the HR grid; nearly zero, not zero, for the mean."""
-    line = 2 - 2 * np.cos(2 * np.pi * _frequencies(scale))
-    plane = np.add.outer(line, line)
-    plane[0, 0] = plane[0, 1] * 1e-6
-    return np.asarray(plane)
-
-
-def _finite(response: NDArray[np.inexact], scale: int, radius_px: int) -> NDArray[np.float32]:
-    """A transfer function LR to HR as a finite filter: cut, tapered, every phase summing to one."""
-    impulse = np.fft.ifft2(response).real
-    offset = np.arange(-radius_px, radius_px + 1)
-    index = (np.arange(scale)[:, None] - scale * offset[None]) % impulse.shape[0]
-    kernel = impulse[index[:, None, :, None], index[None, :, None, :]]
-    distance = np.abs(offset[None] + 0.5 - (np.arange(scale)[:, None] + 0.5) / scale)
-    taper = np.cos(np.pi / 2 * np.clip(4 * (distance / radius_px - 0.75), 0, 1)) ** 2
-    kernel = kernel * taper[:, None, :, None] * taper[None, :, None, :]
-    kernel /= kernel.sum((2, 3), keepdims=True)
-    return np.asarray(kernel, dtype=np.float32)
+def _activity(lr: NDArray[np.float32], valid: NDArray[np.bool_], nedt_k: float) -> Activity | None:
+    """What is normal in this scene; None without noise, and where there is nothing but noise."""
+    if nedt_k <= SMALLEST_NOISE_K or not valid.any():
+        return None
+    spot = torch.zeros(1, 1, 25, 25, dtype=torch.float64)
+    spot[0, 0, 12, 12] = 1
+    noise = nedt_k**2 * float(((spot - smooth(spot, CALM_SIGMA_PX)) ** 2).sum())
+    filled = np.where(valid, lr, np.float32(lr[valid].mean(dtype=np.float64)))
+    tensor = as_tensor(filled)
+    power = detail_power(tensor - reference_k(tensor)).numpy()
+    surely = ndimage.binary_erosion(valid, iterations=3, border_value=1)
+    detail = float(power[surely if surely.any() else valid].mean(dtype=np.float64)) - noise
+    return Activity(noise, max(detail, 0.0))

@@ -62,6 +62,17 @@ class Degrade:
         return cls._from_lines(scale, psf, psf)
 
     @classmethod
+    def cubic(cls, scale: int) -> Degrade:
+        """The anti-aliased bicubic reduction (a = -0.5) of image software; no sensor does this."""
+        distance = np.abs(np.arange(-2 * scale, 2 * scale) + 0.5) / scale
+        weights = keys_cubic(distance)
+        taps = tuple((weights / weights.sum()).tolist())
+        first = scale // 2 - 2 * scale
+        if scale % 2:
+            raise ValueError(f"the bicubic reduction is made for even scales, got {scale}")
+        return cls(scale, taps, taps, first, first)
+
+    @classmethod
     def from_mtf(cls, scale: int, mtf_nyquist: float) -> Degrade:
         """The Gaussian that leaves this contrast at the LR Nyquist frequency, detector's box included."""
         return cls.gaussian(scale, sigma_from_mtf(mtf_nyquist))
@@ -183,6 +194,16 @@ class Degrade:
         position = first + np.arange(len(taps))
         wave = np.exp(2j * np.pi * np.multiply.outer(np.asarray(frequency, dtype=np.float64), position))
         return np.asarray(wave @ np.asarray(taps), dtype=np.complex128)
+
+
+def keys_cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of a pixel at a distance >= 0 in cubic convolution.
+
+    Source: Keys, Cubic convolution interpolation for digital image processing, 1981, with a = -0.5.
+    """
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
 def sigma_from_mtf(mtf_nyquist: float) -> float:

@@ -8,6 +8,7 @@ numbers as the whole scene; matrix products would not promise that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -113,23 +114,36 @@ def interpolate(tensor: Tensor, kernel: NDArray[np.floating], *, axis: int) -> T
     return torch.stack(phases, dim=axis).reshape(shape)
 
 
-def interpolate_plane(tensor: Tensor, kernel: NDArray[np.floating]) -> Tensor:
-    """Coarse to fine with a kernel that is not separable.
+def interpolate_plane(tensor: Tensor, kernels: NDArray[np.floating]) -> Tensor:
+    """Coarse to fine with kernels that are not separable.
 
     Args:
         tensor: (..., y, x).
-        kernel: (scale, scale, 2*radius+1, 2*radius+1): phases along y and x, weights along y and x.
+        kernels: (n, scale, scale, 2*radius+1, 2*radius+1): phases along y and x, weights along y and x.
 
     Returns:
-        (..., scale*y, scale*x), the same dtype.
+        (n, ..., scale*y, scale*x), the same dtype: one answer for every kernel.
     """
-    scale, radius = kernel.shape[0], kernel.shape[-1] // 2
+    number, scale, radius = kernels.shape[0], kernels.shape[1], kernels.shape[-1] // 2
     padded = pad_mirrored(pad_mirrored(tensor, radius, radius, -2), radius, radius, -1)
     batch = padded.reshape(-1, 1, *padded.shape[-2:])
-    weight = torch.from_numpy(np.ascontiguousarray(kernel)).to(batch)
-    answer = functional.conv2d(batch, weight.reshape(scale * scale, 1, *kernel.shape[2:]))
-    shape = (*tensor.shape[:-2], tensor.shape[-2] * scale, tensor.shape[-1] * scale)
-    return functional.pixel_shuffle(answer, scale).reshape(shape)
+    weight = torch.from_numpy(np.ascontiguousarray(kernels)).to(batch)
+    answer = functional.conv2d(batch, weight.reshape(number * scale * scale, 1, *kernels.shape[3:]))
+    shape = (number, *tensor.shape[:-2], tensor.shape[-2] * scale, tensor.shape[-1] * scale)
+    return functional.pixel_shuffle(answer, scale).transpose(0, 1).reshape(shape)
+
+
+def smooth(tensor: Tensor, sigma_px: float) -> Tensor:
+    """Gaussian smoothing of the last two axes, cut at 4 sigma, mirrored borders."""
+    radius = smooth_radius(sigma_px)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
+    taps = (weights / weights.sum()).tolist()
+    return decimate(decimate(tensor, taps, -radius, scale=1, axis=-2), taps, -radius, scale=1, axis=-1)
+
+
+def smooth_radius(sigma_px: float) -> int:
+    """How far `smooth` looks, in pixels."""
+    return math.ceil(4 * sigma_px)
 
 
 def _every(tensor: Tensor, first: int, step: int, count: int, axis: int) -> Tensor:
