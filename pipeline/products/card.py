@@ -112,7 +112,7 @@ def number_lines(figures: Mapping[str, float | str | None]) -> list[tuple[str, s
         if value is None or value == "" or (isinstance(value, float) and not np.isfinite(value)):
             continue
         ending = next((ending for ending in _UNITS if name.endswith(ending)), "")
-        words = name.removesuffix(ending).replace("_", " ")
+        words = latin_line(name.removesuffix(ending).replace("_", " "))
         if isinstance(value, str):
             lines.append((words, latin_line(value)))
         else:

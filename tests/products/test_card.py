@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.grid import Window
+from pipeline.products.card import bicubic, number_lines, write_card
+from tests.products.known import field_k, make_context, make_enhancement
+
+
+def test_a_plane_enlarged_bicubically_is_the_plane():
+    rows, columns = np.mgrid[:30, :40] + 0.5
+    plane = (300 + 0.2 * rows - 0.1 * columns).astype(np.float32)
+    fine_rows, fine_columns = (np.mgrid[32:64, 40:88] + 0.5) / 4
+    enlarged = bicubic(plane, Window(8, 10, 8, 12), 4)
+    np.testing.assert_allclose(enlarged, 300 + 0.2 * fine_rows - 0.1 * fine_columns, atol=1e-3)
+
+
+def test_missing_pixels_stay_missing_in_bicubic_and_do_not_spread():
+    values = np.full((20, 20), 300, np.float32)
+    values[5:8, 5:8] = np.nan
+    enlarged = bicubic(values, Window(0, 0, 20, 20), 4)
+    np.testing.assert_array_equal(np.isnan(enlarged), np.isnan(values).repeat(4, 0).repeat(4, 1))
+    assert np.nanmax(np.abs(enlarged - 300)) < 1e-3
+
+
+def test_bicubic_of_a_window_is_the_window_of_bicubic():
+    rows, columns = np.mgrid[:40, :40]
+    values = field_k(rows, columns).astype(np.float32)
+    part = bicubic(values, Window(10, 12, 8, 9), 4)
+    np.testing.assert_allclose(part, bicubic(values, Window(0, 0, 40, 40), 4)[40:72, 48:84], atol=1e-4)
+
+
+def test_numbers_are_said_with_their_units():
+    figures = {"bias_k": 0.00012, "valid_fraction": 0.956, "base": "tikhonov", "gain": 1, "gsd_m": 17.5}
+    assert number_lines(figures) == [
+        ("bias", "0.0001 K"),
+        ("valid", "95.6 %"),
+        ("base", "tikhonov"),
+        ("gain", "1"),
+        ("gsd", "17.5 m"),
+    ]
+
+
+def test_what_is_not_known_is_left_out():
+    assert number_lines({"skill": None, "bias_k": float("nan"), "base": ""}) == []
+
+
+CURVES = {
+    "none": [],
+    "one point": [(0, 0.5, None)],
+    "no validation": [(step, 1 / (step + 1), None) for step in range(9)],
+    "all": [(step, 1 / (step + 1), 2 / (step + 1)) for step in range(9)],
+    "exploded": [(0, 0.5, 0.5), (1, float("inf"), float("nan")), (2, -1.0, 0.0)],
+}
+
+
+@pytest.mark.parametrize("curve", CURVES.values(), ids=list(CURVES))
+def test_it_is_drawn_whatever_is_known(tmp_path, curve):
+    context = make_context(make_enhancement(), tmp_path, curve=curve, figures={})
+    (path,) = write_card(context.files.store, context)
+    with Image.open(path) as picture:
+        assert min(picture.size) > 1500
+        assert len(picture.convert("RGB").getcolors(2**24)) > 500

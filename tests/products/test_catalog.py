@@ -1,0 +1,185 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pystac
+import pytest
+
+from pipeline.products.catalog import write_catalog
+from pipeline.products.layout import write_json
+from pipeline.products.publish import publish, write_record
+from pipeline.products.stac import EXTENSIONS
+from pipeline.scene import Record, SceneRef
+from tests.products.known import CREATED, GRIDS, LABEL, make_enhancement, manifest_of, stage_product
+
+# The parts of the extensions that we use, written down from their specifications (projection 2, raster 2,
+# file 2.1, processing 1.2): what a validator with network would check.
+FIELDS = {
+    "type": "object",
+    "properties": {
+        "proj:code": {"type": "string", "pattern": "^[A-Z]+:[A-Za-z0-9.]+$"},
+        "proj:wkt2": {"type": "string", "minLength": 1},
+        "proj:shape": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+        "proj:transform": {"type": "array", "items": {"type": "number"}, "minItems": 6, "maxItems": 6},
+        "raster:sampling": {"enum": ["area", "point"]},
+        "file:size": {"type": "integer", "minimum": 0},
+        "file:checksum": {"type": "string", "pattern": "^1220[0-9a-f]{64}$"},
+        "processing:lineage": {"type": "string"},
+        "processing:datetime": {"type": "string", "pattern": "Z$"},
+        "processing:software": {"type": "object", "additionalProperties": {"type": "string"}},
+        "nodata": {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]},
+        "bands": {"type": "array", "items": {"$ref": "#/definitions/fields"}},
+    },
+    "patternProperties": {"^(?!(proj|raster|file|processing):)": {}},
+    "additionalProperties": False,
+}
+EXTENSION_SCHEMA = {
+    "definitions": {"fields": FIELDS},
+    "properties": {
+        "properties": {"$ref": "#/definitions/fields"},
+        "assets": {"additionalProperties": {"$ref": "#/definitions/fields"}},
+        "stac_extensions": {"const": EXTENSIONS},
+    },
+}
+
+
+def publish_one(out, *, views=False, **scene):
+    enhancement = make_enhancement(**scene)
+    staging, final = stage_product(out, enhancement, views=views)
+    return publish(staging, final, manifest_of(enhancement))
+
+
+def item_of(product):
+    return json.loads(next(product.glob("*.stac.json")).read_text())
+
+
+def validate(plain):
+    """Against the core schema, which pystac brings along, and our notes of the extensions."""
+    jsonschema.validate(plain, EXTENSION_SCHEMA)
+    item = pystac.Item.from_dict(plain)
+    item.stac_extensions = []  # their schemas would be fetched from the network
+    item.validate()
+
+
+@pytest.mark.parametrize("grid", [*GRIDS, (None, None)], ids=str)
+@pytest.mark.parametrize("acquired", ["2024-07-28T20:40:25Z", None])
+def test_every_item_is_valid(tmp_path, grid, acquired):
+    validate(item_of(publish_one(tmp_path, grid=grid, acquired=acquired)))
+
+
+def test_the_notes_on_the_extensions_can_refuse():
+    with pytest.raises(jsonschema.ValidationError, match="'32633' does not match"):
+        jsonschema.validate({"properties": {"proj:code": "32633"}}, EXTENSION_SCHEMA)
+    with pytest.raises(jsonschema.ValidationError, match="'proj:epsg' does not match any"):
+        jsonschema.validate({"properties": {"proj:epsg": 32633}}, EXTENSION_SCHEMA)
+
+
+def test_an_item_states_grid_time_and_figures(tmp_path):
+    properties = item_of(publish_one(tmp_path))["properties"]
+    assert properties["proj:code"] == "EPSG:32633"
+    assert properties["proj:shape"] == [96, 80]
+    assert properties["proj:transform"] == [17.5, 0, 399960, 0, -17.5, 5300040]
+    assert properties["datetime"] == "2024-07-28T20:40:25Z"
+    assert (properties["tsr:gain"], properties["gsd"], properties["created"]) == (0.5, 17.5, CREATED)
+
+
+def test_an_undated_item_says_when_it_was_acquired_at_the_latest(tmp_path):
+    properties = item_of(publish_one(tmp_path, acquired=None))["properties"]
+    assert properties["datetime"] is None
+    assert properties["tsr:undated"] is True
+    assert (properties["start_datetime"], properties["end_datetime"]) == ("1960-04-01T00:00:00Z", CREATED)
+
+
+def test_every_link_of_an_item_is_relative_and_leads_to_a_file(tmp_path):
+    product = publish_one(tmp_path, views=True)
+    assets = item_of(product)["assets"]
+    assert {"zarr", "temperature", "uncertainty", "quality", "overview", "quality_card", "record"} <= set(
+        assets
+    )
+    for asset in assets.values():
+        assert asset["href"].startswith("./")
+        assert (product / asset["href"]).exists()
+
+
+def test_checksums_of_an_item_are_the_manifests(tmp_path):
+    product = publish_one(tmp_path, views=True)
+    files = json.loads((product / "MANIFEST.json").read_text())["files"]
+    assets = [asset for asset in item_of(product)["assets"].values() if "file:checksum" in asset]
+    assert len(assets) >= 6
+    for asset in assets:
+        assert [asset["file:size"], asset["file:checksum"][4:]] == files[Path(asset["href"]).name]
+
+
+def test_the_source_is_named_by_digest_and_not_by_folder(tmp_path):
+    product = publish_one(tmp_path)
+    (source,) = [link for link in item_of(product)["links"] if link["rel"] == "derived_from"]
+    assert source == {"rel": "derived_from", "href": f"urn:sha256:{'0123abcd' * 8}", "title": "demo.npz"}
+    assert "archive/" not in next(product.glob("*.stac.json")).read_text()
+
+
+def test_the_catalog_links_every_item(tmp_path):
+    products = [publish_one(tmp_path, scene_id=f"scene-{number}{number:07d}") for number in (1, 2)]
+    products.append(publish_one(tmp_path, scene_id="undated-33333333", acquired=None))
+    path = write_catalog(tmp_path)
+    catalog = pystac.Catalog.from_file(str(path))
+    catalog.validate()
+    assert {item.id for item in catalog.get_items()} == {f"{product.name}_x4" for product in products}
+    assert all(link["href"].startswith("./") for link in json.loads(path.read_text())["links"])
+
+
+def rows_of(out):
+    with (out / "catalog.csv").open(newline="") as file:
+        return {row["scene_id"]: row for row in csv.DictReader(file)}
+
+
+def test_the_table_lists_products_and_scenes_without_one(tmp_path):
+    product = publish_one(tmp_path)
+    refused = Record(SceneRef("bad-99999999", "npz", ("in/bad.npz",), "9" * 64), "refused", "no units", LABEL)
+    write_record(tmp_path, LABEL, refused)
+    write_catalog(tmp_path)
+    rows = rows_of(tmp_path)
+    assert rows["demo-0123abcd"]["product"] == product.relative_to(tmp_path).as_posix()
+    assert float(rows["demo-0123abcd"]["bias_k"]) == -0.001
+    assert (rows["bad-99999999"]["status"], rows["bad-99999999"]["reason"]) == ("refused", "no units")
+    assert rows["bad-99999999"]["files"] == "bad.npz"
+
+
+def test_an_old_refusal_does_not_stand_beside_the_product(tmp_path):
+    product = publish_one(tmp_path)
+    earlier = Record(make_enhancement().scene.ref, "failed", "the disk was full", LABEL)
+    write_record(tmp_path, LABEL, earlier)
+    write_catalog(tmp_path)
+    assert [row["status"] for row in rows_of(tmp_path).values()] == ["done"]
+    assert product.exists()
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_no_text_in_the_table_is_a_formula(tmp_path, text):
+    ref = SceneRef("bad-99999999", "npz", (text,), "9" * 64)
+    write_record(tmp_path, LABEL, Record(ref, "refused", text, LABEL, figures={text: text}))
+    write_catalog(tmp_path)
+    with (tmp_path / "catalog.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)]
+
+
+def test_a_damaged_product_is_a_row_that_says_so(tmp_path):
+    product = publish_one(tmp_path)
+    (product / "record.json").write_text("{")
+    write_catalog(tmp_path)
+    assert rows_of(tmp_path)["demo-0123abcd"]["status"] == "damaged"
+
+
+def test_the_catalog_can_be_made_again_and_is_the_same(tmp_path):
+    publish_one(tmp_path)
+    path = write_catalog(tmp_path)
+    before = path.read_bytes(), (tmp_path / "catalog.csv").read_bytes()
+    write_catalog(tmp_path)
+    assert (path.read_bytes(), (tmp_path / "catalog.csv").read_bytes()) == before
+
+
+def test_an_empty_output_has_an_empty_catalog(tmp_path):
+    write_json(tmp_path / ".scratch" / "digests.json", {})
+    assert json.loads(write_catalog(tmp_path).read_text())["links"] == []
