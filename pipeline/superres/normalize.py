@@ -56,7 +56,7 @@ class Normalization:
         """
         low_k, high_k = settings.low_k, settings.high_k
         if settings.method == "percentile":
-            valid = temperature[np.isfinite(temperature)].astype(np.float64)
+            valid = temperature[np.isfinite(temperature)]
             if valid.size == 0:
                 raise SkippedSceneError("no pixel is valid, at least one is needed to normalize the scene")
             bounds = np.percentile(valid, [settings.low_percentile, settings.high_percentile])
