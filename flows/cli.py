@@ -5,6 +5,7 @@ Prefect takes seconds to import, so the verbs that need it import it themselves.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -37,6 +38,8 @@ from pipeline.cli import (
 )
 from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
 from pipeline.night import make_report, new_run_id, plan_night, write_report
+from pipeline.products.layout import record_path
+from pipeline.products.publish import read_records
 from pipeline.settings import Settings
 
 
@@ -56,10 +59,21 @@ def run(
     out: OutArgument,
     settings: SettingsOption = None,
     assignments: SetOption = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="K/N", help="The K-th of N equal shares of the archive.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Scenes acquired on or after YYYY-MM-DD.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="Scenes acquired on or before YYYY-MM-DD.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sharpen every scene that has no outcome yet."""
-    tree = settings_for(archive, out, settings, assignments)
+    options = {"run.shard": shard, "archive.since": since, "archive.until": until}
+    given = [f"{name}={json.dumps(value)}" for name, value in options.items() if value is not None]
+    tree = settings_for(archive, out, settings, [*(assignments or ()), *given])
     report = run_night(tree, quiet=as_json)
     if as_json:
         print_json(report)
@@ -84,6 +98,36 @@ def serve(
 
     err_console.print(f"every night at cron {cron!r} (UTC); stop with Ctrl-C")
     ingest.serve(name="nightly", cron=cron, parameters={"settings": tree.model_dump(mode="json")}, limit=1)
+
+
+@app.command()
+def redo(
+    out: OutArgument,
+    error: Annotated[
+        str,
+        typer.Option(
+            "--error", metavar="TEXT", help="Scenes whose reason contains this; not case-sensitive."
+        ),
+    ],
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget why scenes have no product, so that the next run takes them again."""
+    tree = settings_for(None, out, settings, assignments)
+    forgotten = [
+        record
+        for record in read_records(tree.output.root, tree.recipe.label)
+        if error.lower() in record.reason.lower()
+    ]
+    for record in forgotten:
+        record_path(tree.output.root, tree.recipe.label, record.ref.scene_id).unlink(missing_ok=True)
+    if as_json:
+        print_json({"recipe": tree.recipe.label, "forgotten": [record.to_json() for record in forgotten]})
+        return
+    for record in forgotten:
+        out_console.print(escape(f"{record.ref.scene_id}: was {record.status}, {record.reason}"))
+    out_console.print(f"{len(forgotten)} scenes will be taken by the next run")
 
 
 def run_night(settings: Settings, *, quiet: bool = False) -> dict[str, Any]:
@@ -183,6 +227,7 @@ def _complain(error: Exception, code: int) -> None:
 
 
 from flows import demo as _demo  # noqa: E402, F401 - registers its command on `app`
+from flows import doctor as _doctor  # noqa: E402, F401
 
 if __name__ == "__main__":
     main()

@@ -58,7 +58,7 @@ def synthetic_truth(side_px: int, generator: np.random.Generator) -> NDArray[np.
     kelvin[river] = 293.0 + 0.3 * terrain[river]
     for row, column in generator.integers(side_px // 8, side_px - side_px // 8, (2, 2)):
         kelvin[row : row + 6, column : column + 6] += 90.0
-    return kelvin.astype(np.float32)
+    return np.asarray(kelvin, dtype=np.float32)
 
 
 def write_demo_archive(folder: Path, seed: int = 7) -> dict[str, NDArray[np.float32]]:

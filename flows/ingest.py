@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -16,6 +18,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.dispatch import dispatch
 from flows.scene import scene
+from pipeline.errors import SettingsError
 from pipeline.night import (
     Plan,
     Report,
@@ -27,22 +30,23 @@ from pipeline.night import (
 )
 from pipeline.process import failed_record, refused_record
 from pipeline.scene import Record, SceneRef
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
 
 @flow(name="ingest", persist_result=False, validate_parameters=False)
-def ingest(settings: dict[str, Any]) -> dict[str, Any]:
+def ingest(settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """One night over the archive.
 
     Args:
-        settings: `Settings.model_dump(mode="json")`.
+        settings: `Settings.model_dump(mode="json")`; None for those of the file that the environment
+            variable THERMAL_SR_SETTINGS names, as a scheduled night does.
 
     Returns:
         The night's report as plain JSON, also written beside the products.
     """
-    tree = Settings.model_validate(settings)
+    tree = site_settings() if settings is None else Settings.model_validate(settings)
     started, run_id = datetime.now(UTC), new_run_id()
     plan = plan_night(tree)
     log.info("%d found, %d to do, %d already done", plan.found, len(plan.todo), len(plan.done))
@@ -55,6 +59,18 @@ def ingest(settings: dict[str, Any]) -> dict[str, Any]:
     _publish_artifacts(report, tree)
     log.info("report %s", path)
     return report.to_json()
+
+
+def site_settings() -> Settings:
+    """The settings of this site's nights.
+
+    Raises:
+        SettingsError: Nothing names them, or they are wrong.
+    """
+    file = os.environ.get("THERMAL_SR_SETTINGS")
+    if not file:
+        raise SettingsError("THERMAL_SR_SETTINGS names no settings file; see deploy/slurm/README.md")
+    return load_settings(Path(file))
 
 
 def devices(settings: Settings) -> list[str]:
@@ -72,9 +88,14 @@ def _run_here(plan: Plan, settings: Settings) -> list[Record]:
         free.put(device)
     # Two nights that overlap start at different scenes and find each other's products, not each other's work.
     todo = random.SystemRandom().sample(plan.todo, len(plan.todo))
-    with ThreadPoolExecutor(free.qsize(), thread_name_prefix="scene") as pool:
+    if free.qsize() == 1:  # in this thread: it alone hears TERM and lets the training keep its state
+        return [_run_one(ref, settings, free) for ref in todo]
+    pool = ThreadPoolExecutor(free.qsize(), thread_name_prefix="scene")
+    try:
         futures = [pool.submit(copy_context().run, _run_one, ref, settings, free) for ref in todo]
         return [future.result() for future in futures]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after TERM, waiting would outlast the grace time
 
 
 def _run_one(ref: SceneRef, settings: Settings, free: SimpleQueue[str]) -> Record:
@@ -86,7 +107,7 @@ def _run_one(ref: SceneRef, settings: Settings, free: SimpleQueue[str]) -> Recor
         free.put(device)
     if state.is_completed():
         return Record.from_json(state.result())
-    reason = " ".join((state.message or state.name).split())
+    reason = " ".join((state.message or state.name or "unknown").split())
     log.error("%s: failed, %s", ref.scene_id, reason)
     return failed_record(ref, settings, reason)
 

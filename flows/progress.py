@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -27,7 +28,9 @@ class SceneProgress:
 
     def __init__(self, scene_id: str, key: str) -> None:
         self._scene_id = scene_id
-        self._artifact = create_progress_artifact(progress=0.0, key=key, description=f"{scene_id}: waiting")
+        self._artifact: Any = create_progress_artifact(  # an identifier, in synchronous code
+            progress=0.0, key=key, description=f"{scene_id}: waiting"
+        )
         self._sent_percent, self._sent_stage = 0.0, ""
         self._listener = LISTENER.get()
 

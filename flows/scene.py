@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from prefect import flow, task
+from prefect import Flow, flow, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
@@ -24,18 +25,12 @@ from pipeline.settings import Settings
 
 def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Storage may recover; a bug or a full disk does not by waiting a minute."""
-    try:
-        state.result()
-    except UnreadableInputError:
-        return True
-    except BaseException:  # noqa: BLE001 - only the kind of the error is asked for here
-        return False
-    return False
+    return isinstance(state.result(raise_on_failure=False), UnreadableInputError)
 
 
 @task(
     name="sharpen",
-    cache_policy=None,
+    cache_policy=NO_CACHE,
     persist_result=False,
     retries=2,
     retry_delay_seconds=[10, 60],
@@ -47,7 +42,19 @@ def sharpen(ref: SceneRef, settings: Settings) -> Record:
     return process_scene(ref, settings, progress=SceneProgress(ref.scene_id, artifact_key("progress", ref)))
 
 
-@flow(name="scene", flow_run_name="{ref[scene_id]}", persist_result=False, validate_parameters=False)
+def _keep_the_reason(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """Leave a record beside the products, because on a pool nobody waits for a run that fails."""
+    ref, settings = SceneRef.from_json(flow_run.parameters["ref"]), flow_run.parameters["settings"]
+    failed_record(ref, Settings.model_validate(settings), " ".join((state.message or "unknown").split()))
+
+
+@flow(
+    name="scene",
+    flow_run_name="{ref[scene_id]}",
+    persist_result=False,
+    validate_parameters=False,
+    on_failure=[_keep_the_reason],
+)
 def scene(ref: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Sharpen one scene; safe to run any number of times.
 
@@ -62,7 +69,7 @@ def scene(ref: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     if (flow_run.run_count or 1) > tree.run.max_attempts:
         reason = f"its run died {tree.run.max_attempts} times; see the worker's log, then `thermal-sr redo`"
         return failed_record(reference, tree, reason).to_json()
-    record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
+    record: Record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
     create_markdown_artifact(key=artifact_key("scene", reference), markdown=scene_markdown(record))
     return record.to_json()
 

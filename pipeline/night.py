@@ -6,6 +6,7 @@ found appears in the report exactly once, so the counts always add up.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import uuid
@@ -91,13 +92,35 @@ def plan_night(settings: Settings) -> Plan:
         else:
             refused.append((ref, reason))
     todo.sort(key=lambda ref: (ref.acquired or "", ref.scene_id), reverse=True)
-    return Plan(
+    plan = Plan(
         todo=tuple(todo),
         done=tuple(done),
         ended=tuple(ended),
         refused=tuple(refused),
         waiting=tuple(discovery.waiting),
         duplicates=tuple(discovery.duplicates),
+    )
+    return share(plan, settings.run.shard) if settings.run.shard else plan
+
+
+def share(plan: Plan, shard: str) -> Plan:
+    """The K-th of N shares of a plan, for shard "K/N".
+
+    A scene's share is told by its content and another file's by its path, so that every machine
+    draws the same shares and the reports of all shares add up to the whole.
+    """
+    part, _, parts = shard.partition("/")
+
+    def mine(key: str) -> bool:
+        return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % int(parts) == int(part) - 1
+
+    return Plan(
+        todo=tuple(ref for ref in plan.todo if mine(ref.digest)),
+        done=tuple(entry for entry in plan.done if mine(entry[0].digest)),
+        ended=tuple(record for record in plan.ended if mine(record.ref.digest)),
+        refused=tuple(entry for entry in plan.refused if mine(entry[0].digest)),
+        waiting=tuple(entry for entry in plan.waiting if mine(entry[0])),
+        duplicates=tuple(entry for entry in plan.duplicates if mine(entry[0])),
     )
 
 

@@ -1,0 +1,294 @@
+"""What is wrong with this installation, and how to mend it.
+
+Every check looks at the thing itself: a file is written, the server is asked, with and
+without the password. No secret is shown, also not one that is part of an address.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import rasterio
+import torch
+import typer
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
+from rasterio.errors import RasterioError
+from rich.markup import escape
+from rich.table import Table
+
+from flows.automations import missing
+from pipeline.cli import (
+    EXIT_INVALID_INPUT,
+    JsonOption,
+    SetOption,
+    SettingsOption,
+    app,
+    out_console,
+    print_json,
+)
+from pipeline.errors import SettingsError
+from pipeline.process import resolve_device
+from pipeline.settings import Settings, load_settings
+
+Health = Literal["ok", "note", "fault"]
+LEAST_FREE_GB = 5.0
+SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
+PLACES = {"site.env": "deploy/slurm/site.env"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: The thing.
+        health: ok, note (works, but know it) or fault.
+        found: What was seen, in one line.
+        mend: What to do; empty where nothing is wrong.
+    """
+
+    what: str
+    health: Health
+    found: str
+    mend: str = ""
+
+
+@app.command()
+def doctor(
+    settings: SettingsOption = None, assignments: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Look for what is wrong with this installation, and say how to mend each fault."""
+    file = settings or (Path(named) if (named := os.environ.get("THERMAL_SR_SETTINGS")) else None)
+    findings = examine(load_settings(file, assignments or ()))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table("", "what", "found", "how to mend it")
+        for finding in findings:
+            table.add_row(
+                finding.health, *(escape(text) for text in (finding.what, finding.found, finding.mend))
+            )
+        out_console.print(table)
+    if any(finding.health == "fault" for finding in findings):
+        raise typer.Exit(EXIT_INVALID_INPUT)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings, in the order in which a newcomer would mend them."""
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        torch_and_gpu,
+        raster_drivers,
+        folders,
+        site_file,
+        server,
+        slurm,
+    )
+    return [finding for check in checks for finding in check(settings)]
+
+
+def torch_and_gpu(settings: Settings) -> Iterator[Finding]:
+    """torch, and whether the device of the settings computes."""
+    try:
+        device = resolve_device(settings.run.device)
+        torch.ones(8, device=device).sum().item()
+    except (SettingsError, RuntimeError) as error:
+        mend = "set run.device to auto or cpu, or install the driver and the CUDA build of torch"
+        yield Finding("device", "fault", _one_line(error), mend)
+        return
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    yield Finding("device", "ok", f"torch {torch.__version__} on {device.type}, {name}")
+
+
+def raster_drivers(settings: Settings) -> Iterator[Finding]:
+    """GDAL writes and reads back what products are made of."""
+    profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "float32", "tiled": True}
+    with rasterio.Env() as environment:
+        lacking = sorted({"GTiff", "COG"} - set(environment.drivers()))
+    compression = settings.output.cog_compression
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = Path(folder) / "probe.tif"
+            with rasterio.open(
+                path, "w", **profile, compress=compression, blockxsize=64, blockysize=64
+            ) as file:
+                file.write(np.zeros((1, 64, 64), np.float32))
+            with rasterio.open(path) as file:
+                file.read()
+        except RasterioError as error:
+            mend = "set output.cog_compression to deflate, or install rasterio's own wheels"
+            yield Finding("GDAL", "fault", _one_line(error), mend)
+            return
+    if lacking:
+        yield Finding(
+            "GDAL", "fault", f"no driver {', '.join(lacking)}", "install rasterio's own wheels with pip"
+        )
+    else:
+        yield Finding("GDAL", "ok", f"GDAL {rasterio.__gdal_version__}, GTiff and COG with {compression}")
+
+
+def folders(settings: Settings) -> Iterator[Finding]:
+    """The archive can be listed; products can be written, and there is room."""
+    archive, out = settings.archive.root, settings.output.root
+    if os.access(archive, os.R_OK):
+        yield Finding("archive", "ok", str(archive))
+    else:
+        yield Finding(
+            "archive", "fault", f"cannot read {archive}", "set archive.root, mount it, or ask for rights"
+        )
+    for what, folder in (("products", out), ("scratch", settings.run.scratch or out)):
+        existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        if not os.access(existing, os.W_OK | os.X_OK):
+            yield Finding(what, "fault", f"cannot write to {existing}", f"ask for rights, or move {folder}")
+            continue
+        free_gb = shutil.disk_usage(existing).free / 1e9
+        short = free_gb < LEAST_FREE_GB
+        yield Finding(
+            what,
+            "fault" if short else "ok",
+            f"{folder}, {free_gb:.1f} GB free",
+            f"make room: {LEAST_FREE_GB:.0f} GB at least" if short else "",
+        )
+
+
+def site_file(_settings: Settings) -> Iterator[Finding]:
+    """The file with the site's secrets is for its owner's eyes."""
+    named = (
+        os.environ.get("THERMAL_SR_ENV") or f"{os.environ.get('THERMAL_SR_HOME', '.')}/{PLACES['site.env']}"
+    )
+    path = Path(named)
+    if not path.is_file():
+        return
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding("site.env", "fault", f"others may read {path}", f"chmod 600 {path}")
+    else:
+        yield Finding("site.env", "ok", f"{path}, for its owner only")
+
+
+def server(settings: Settings) -> Iterator[Finding]:
+    """The Prefect server: there, guarded, with everything that the fleet needs."""
+    url, pool = get_current_settings().api.url, settings.run.dispatch == "pool"
+    if not url:
+        found = "none set: runs on one machine use Prefect's embedded server"
+        mend = (
+            "set PREFECT_API_URL and PREFECT_API_AUTH_STRING, see deploy/slurm/site.env.example"
+            if pool
+            else ""
+        )
+        yield Finding("server", "fault" if pool else "ok", found, mend)
+        return
+    shown = _without_secrets(url)
+    try:
+        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+    except httpx.HTTPError as error:
+        found = f"{shown} does not answer: {type(error).__name__}"
+        yield Finding(
+            "server", "fault", found, "start it (deploy/docker/compose.yaml), or mend PREFECT_API_URL"
+        )
+        return
+    yield Finding("server", "ok", shown)
+    yield from _guards(url)
+    with get_client(sync_client=True) as client:
+        try:
+            yield from _deployments(client, settings)
+        except PrefectHTTPStatusError as error:
+            found = f"the server answers {error.response.status_code} to our password"
+            yield Finding("password", "fault", found, "set PREFECT_API_AUTH_STRING to the server's")
+
+
+def slurm(settings: Settings) -> Iterator[Finding]:
+    """SLURM's commands, the controller, the partition; needed only where scenes go to SLURM from here."""
+    needed = settings.run.dispatch == "array" or settings.run.slurm.workers > 0
+    lacking = [command for command in SLURM_COMMANDS if shutil.which(command) is None]
+    if lacking:
+        mend = "install slurm-client, or run on a login node; without it start workers elsewhere"
+        found = f"no {', '.join(lacking)} here"
+        yield (
+            Finding("SLURM", "fault", found, mend)
+            if needed
+            else Finding("SLURM", "ok", f"{found}, none needed")
+        )
+        return
+    partition = settings.run.slurm.partition
+    command = [
+        "sinfo",
+        "--noheader",
+        "--format=%P %G %T",
+        *([f"--partition={partition}"] if partition else []),
+    ]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    lines = answer.stdout.split("\n")
+    if answer.returncode:
+        health: Health = "fault" if needed else "note"
+        yield Finding("SLURM", health, _one_line(answer.stderr), "is slurmctld up? is SLURM_CONF right?")
+    elif partition and not any(lines):
+        yield Finding(
+            "SLURM", "fault", f"no partition {partition!r}", "set run.slurm.partition; sinfo lists them"
+        )
+    elif "gpu" in settings.run.slurm.gres and not any("gpu" in line for line in lines):
+        yield Finding(
+            "SLURM", "fault" if needed else "note", "no node with a GPU", "set run.slurm.gres, or gres.conf"
+        )
+    else:
+        yield Finding("SLURM", "ok", "; ".join(line for line in lines if line))
+
+
+def _guards(url: str) -> Iterator[Finding]:
+    """Whether the server lets strangers in: whoever reaches it could have any code run."""
+    stranger = httpx.post(f"{url}/flow_runs/count", json={}, timeout=10)
+    if stranger.status_code == httpx.codes.UNAUTHORIZED:
+        yield Finding("password", "ok", "the server asks for one")
+    else:
+        mend = "set PREFECT_SERVER_API_AUTH_STRING on the server and PREFECT_API_AUTH_STRING here"
+        yield Finding("password", "fault", "the server takes orders from anybody", mend)
+    address = urlsplit(url)
+    if address.scheme == "http" and address.hostname not in ("localhost", "127.0.0.1", "::1"):
+        mend = "keep it inside a private network, or put TLS before it"
+        yield Finding("encryption", "note", "the password travels unencrypted", mend)
+
+
+def _deployments(client: SyncPrefectClient, settings: Settings) -> Iterator[Finding]:
+    wanted = (settings.run.deployment, "ingest/nightly")
+    for name in wanted:
+        try:
+            deployment = client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            yield Finding(name, "fault", "no such deployment", "prefect --no-prompt deploy --all")
+            continue
+        pool_name = deployment.work_pool_name or ""
+        paused = [what for what, is_so in (("paused", deployment.paused),) if is_so]
+        pool = client.read_work_pool(pool_name)
+        if pool.is_paused:
+            paused.append(f"its pool {pool_name} is paused")
+        if pool.type != "process":
+            paused.append(f"its pool {pool_name} is of type {pool.type}, process is wanted")
+        mend = f"prefect work-pool resume {pool_name}; prefect deployment resume {name}" if paused else ""
+        yield Finding(name, "fault" if paused else "ok", "; ".join(paused) or f"on pool {pool_name}", mend)
+    lacking = missing(client, settings.run.deployment)
+    if lacking:
+        mend = "python -m flows.automations"
+        yield Finding("automations", "fault", f"missing: {'; '.join(lacking)}", mend)
+    else:
+        yield Finding("automations", "ok", "runs of dead nodes are noticed and go back to the pool")
+
+
+def _without_secrets(url: str) -> str:
+    address = urlsplit(url)
+    host = address.hostname or ""
+    return f"{address.scheme}://{host}{f':{address.port}' if address.port else ''}{address.path}"
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:300]
