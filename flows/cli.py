@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +41,7 @@ from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputEr
 from pipeline.night import make_report, new_run_id, plan_night, write_report
 from pipeline.products.layout import record_path
 from pipeline.products.publish import read_records
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load_settings
 
 
 def main() -> None:
@@ -128,6 +129,27 @@ def redo(
     for record in forgotten:
         out_console.print(escape(f"{record.ref.scene_id}: was {record.status}, {record.reason}"))
     out_console.print(f"{len(forgotten)} scenes will be taken by the next run")
+
+
+@app.command()
+def doctor(
+    settings: SettingsOption = None, assignments: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Look for what is wrong with this installation, and say how to mend each fault."""
+    from flows.doctor import examine
+
+    file = settings or (Path(named) if (named := os.environ.get("THERMAL_SR_SETTINGS")) else None)
+    findings = examine(load_settings(file, assignments or ()))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table("", "what", "found", "how to mend it")
+        for finding in findings:
+            words = (finding.what, finding.found, finding.mend)
+            table.add_row(finding.health, *(escape(text) for text in words))
+        out_console.print(table)
+    if any(finding.health == "fault" for finding in findings):
+        raise typer.Exit(EXIT_INVALID_INPUT)
 
 
 def run_night(settings: Settings, *, quiet: bool = False) -> dict[str, Any]:
@@ -227,7 +249,6 @@ def _complain(error: Exception, code: int) -> None:
 
 
 from flows import demo as _demo  # noqa: E402, F401 - registers its command on `app`
-from flows import doctor as _doctor  # noqa: E402, F401
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -21,27 +21,15 @@ import httpx
 import numpy as np
 import rasterio
 import torch
-import typer
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from rasterio.errors import RasterioError
-from rich.markup import escape
-from rich.table import Table
 
 from flows.automations import missing
-from pipeline.cli import (
-    EXIT_INVALID_INPUT,
-    JsonOption,
-    SetOption,
-    SettingsOption,
-    app,
-    out_console,
-    print_json,
-)
 from pipeline.errors import SettingsError
 from pipeline.process import resolve_device
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
 
 Health = Literal["ok", "note", "fault"]
 LEAST_FREE_GB = 5.0
@@ -64,26 +52,6 @@ class Finding:
     health: Health
     found: str
     mend: str = ""
-
-
-@app.command()
-def doctor(
-    settings: SettingsOption = None, assignments: SetOption = None, as_json: JsonOption = False
-) -> None:
-    """Look for what is wrong with this installation, and say how to mend each fault."""
-    file = settings or (Path(named) if (named := os.environ.get("THERMAL_SR_SETTINGS")) else None)
-    findings = examine(load_settings(file, assignments or ()))
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        table = Table("", "what", "found", "how to mend it")
-        for finding in findings:
-            table.add_row(
-                finding.health, *(escape(text) for text in (finding.what, finding.found, finding.mend))
-            )
-        out_console.print(table)
-    if any(finding.health == "fault" for finding in findings):
-        raise typer.Exit(EXIT_INVALID_INPUT)
 
 
 def examine(settings: Settings) -> list[Finding]:
