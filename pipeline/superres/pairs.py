@@ -50,14 +50,16 @@ class Batch(NamedTuple):
 class Lesson:
     """One level of the pyramid: (y, x) coarse; base, truth and weight on the fine grid.
 
-    `likelihood` is (y, x) on the coarse grid: where informative patches have their center.
+    `informative` and `anywhere` say where patches have their center, on the coarse grid: cumulative shares
+    of its pixels, row by row, by local variance of the Laplacian and of valid ones.
     """
 
     lr: Image
     base: Image
     truth: Image
     weight: Image
-    likelihood: NDArray[np.float64]
+    informative: NDArray[np.float64]
+    anywhere: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ class _LessonMaker:
             base=self.enlarge(lr).astype(np.float32),
             truth=truth,
             weight=np.kron(whole, np.ones((s, s))).astype(np.float32),
-            likelihood=_likelihood(lr, whole),
+            informative=_cumulative(_laplacian_variance(lr) * whole),
+            anywhere=_cumulative(whole.astype(np.float64)),
         )
 
     def _seed_degrade(self, truth: Image, generator: np.random.Generator) -> Image:
@@ -264,26 +267,32 @@ def missing_detail(lessons: Sequence[Lesson]) -> float:
     return float(np.sqrt(squares / max(sum(float(lesson.weight.sum()) for lesson in lessons), 1.0)))
 
 
-def _likelihood(lr: Image, whole: Mask) -> NDArray[np.float64]:
-    """Share of patches centered on each pixel: its local variance of the Laplacian."""
+def _laplacian_variance(lr: Image) -> NDArray[np.float64]:
+    """(y, x) variance of the Laplacian in 5 x 5 pixels: how much there is to learn."""
     laplacian = ndimage.laplace(lr.astype(np.float64))
     variance = ndimage.uniform_filter(laplacian**2, 5) - ndimage.uniform_filter(laplacian, 5) ** 2
-    return np.where(whole, np.maximum(variance, 0.0), 0.0)
+    return np.maximum(variance, 0.0)
+
+
+def _cumulative(likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running sum, row by row, ending at one; all ones where nothing is likely."""
+    running = likelihood.cumsum()
+    return running / running[-1] if running[-1] > 0 else np.ones_like(running)
 
 
 def _corner(
     lesson: Lesson, crop: int, informative_fraction: float, generator: np.random.Generator
 ) -> tuple[int, int]:
-    """First row and column of a patch: around an informative pixel, or anywhere."""
-    rows, columns = (size - crop + 1 for size in lesson.lr.shape)
-    if generator.random() < informative_fraction and (total := lesson.likelihood.sum()) > 0:
-        flat = int(np.searchsorted(lesson.likelihood.cumsum(), generator.random() * total))
-        row, column = divmod(min(flat, lesson.likelihood.size - 1), lesson.likelihood.shape[1])
-        return (
-            int(np.clip(row - crop // 2, 0, rows - 1)),
-            int(np.clip(column - crop // 2, 0, columns - 1)),
-        )
-    return int(generator.integers(rows)), int(generator.integers(columns))
+    """First row and column of a patch around an informative pixel, or around any valid one."""
+    chosen = generator.random() < informative_fraction
+    shares = lesson.informative if chosen else lesson.anywhere
+    pixel = min(int(np.searchsorted(shares, generator.random(), side="right")), shares.size - 1)
+    height, width = lesson.lr.shape
+    row, column = divmod(pixel, width)
+    return (
+        min(max(row - crop // 2, 0), height - crop),
+        min(max(column - crop // 2, 0), width - crop),
+    )
 
 
 def _photometric(
