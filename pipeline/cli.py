@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out_console, err_console = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+WIDE = 160  # columns of a log file, where a terminal would tell its own
+out_console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err_console = Console(stderr=True, soft_wrap=True, width=None if sys.stderr.isatty() else WIDE)
 
 ArchiveArgument = Annotated[Path, typer.Argument(help="Folder of scenes, or one scene.")]
 OutArgument = Annotated[Path, typer.Argument(help="Where the products go.")]

@@ -223,7 +223,10 @@ class PairSettings(_Branch):
         0.5, gt=0.1, le=1, description="Size of the smallest level, relative to the scene."
     )
     crop_px: int | None = Field(
-        None, ge=8, le=512, description="Side of an LR patch; unset: 64, 48, 32 for x4, x8, x16."
+        None,
+        ge=8,
+        le=512,
+        description="Side of an LR patch; unset: 24, and 64, 48, 32 for x4, x8, x16 of the seed.",
     )
     batch: int = Field(8, ge=1, le=256, description="Patches a step.")
     informative_fraction: float = Field(
@@ -400,7 +403,7 @@ class Recipe(_Branch):
             name: getattr(self.network, name) if getattr(self.network, name) is not None else value
             for name, value in size.items()
         }
-        crop_px = self.pairs.crop_px or CROP_PX[self.scale]
+        crop_px = self.pairs.crop_px or (CROP_PX[self.scale] if self.pairs.model == "seed" else 24)
         patch_px = self.infer.patch_px or PATCH_PX[self.scale]
         steps = self.train.steps if self.train.steps is not None else STEPS[self.preset][self.scale]
         return self.model_copy(

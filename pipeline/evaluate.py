@@ -1,0 +1,198 @@
+"""Wald's protocol, end to end through the product's own code.
+
+A real scene is taken for the truth, degraded, sharpened as any scene would be, written and read
+back, and compared with the truth beside the methods that need no learning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.process import load_kernel, load_prior, resolve_device
+from pipeline.products.zarr_store import open_store, temperature_name, write_store
+from pipeline.scene import Enhancement, Scene
+from pipeline.settings import Recipe, Settings
+from pipeline.superres.bases import back_project, bicubic, fit_base
+from pipeline.superres.degrade import Degrade
+from pipeline.superres.enhance import enhance
+from pipeline.superres.nodata import fill_nearest
+from pipeline.superres.quality import accuracy, seam_index, shift_px
+
+Plane = NDArray[np.float32]
+DEFAULT_SIGMA_PX = 0.4
+NOISE_SEED = 1234
+
+
+def degradation(text: str, scale: int) -> Degrade:
+    """The forward model that a short text names: "mtf", "mtf:0.45", "area", "bicubic".
+
+    Raises:
+        SettingsError: If the text names none.
+    """
+    kind, _, figure = text.partition(":")
+    if kind == "mtf":
+        try:
+            return Degrade.gaussian(scale, float(figure) if figure else DEFAULT_SIGMA_PX)
+        except ValueError as error:
+            raise SettingsError(f"--degradation {text!r}: {error}") from error
+    if text == "area":
+        return Degrade.gaussian(scale, 0.0)
+    if text == "bicubic":
+        return Degrade.cubic(scale)
+    raise SettingsError(f"--degradation: mtf, mtf:SIGMA, area or bicubic is wanted, found {text!r}")
+
+
+def evaluate(
+    reference: Scene,
+    settings: Settings,
+    *,
+    degrade: Degrade,
+    noise_k: float,
+    size_px: int = 512,
+) -> dict[str, Any]:
+    """Degrade the reference, sharpen it, compare.
+
+    Args:
+        reference: The truth.
+        settings: The recipe to judge; a blur or noise that it does not state is told to it as it is.
+        degrade: What makes the scene of the reference.
+        noise_k: Standard deviation of the noise added to the scene.
+        size_px: Side of the part of the reference that is used: the most textured square without holes.
+
+    Returns:
+        Plain JSON: what was done, and figures by method.
+    """
+    truth = most_textured(reference.temperature, size_px, degrade.scale)
+    noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, _coarse(truth, degrade))
+    lr: Plane = np.asarray(degrade(truth) + noise, dtype=np.float32)
+    recipe = told_recipe(settings.recipe, degrade, noise_k)
+    scene = coarse_scene(reference, lr, degrade.scale)
+    start = time.process_time()
+    answer, enhancement = _product(scene, settings, recipe)
+    seconds = time.process_time() - start
+    rows = {"product": {**_figures(answer, truth, lr, degrade, settings), "process_s": seconds}}
+    for name, method in _methods(degrade, noise_k, recipe.seed).items():
+        start = time.process_time()
+        hr = method(lr)
+        seconds = time.process_time() - start
+        rows[name] = {**_figures(hr, truth, lr, degrade, settings), "process_s": seconds}
+    return {
+        "reference": reference.ref.scene_id,
+        "size_px": list(truth.shape),
+        "scale": degrade.scale,
+        "noise_k": noise_k,
+        "recipe": recipe.label,
+        "gain": enhancement.figures.get("gain"),
+        "fallback": enhancement.fallback,
+        "methods": rows,
+    }
+
+
+def told_recipe(recipe: Recipe, degrade: Degrade, noise_k: float) -> Recipe:
+    """The recipe, knowing the blur and noise of the test as it would know those of a sensor."""
+    updates: dict[str, Any] = {}
+    known = recipe.degrade
+    if known.psf_sigma_px is None and known.mtf_nyquist is None and known.kernel is None:
+        nyquist = float(degrade.mtf(0.5))
+        updates |= {"mtf_nyquist": min(nyquist, 0.6366)} if nyquist < 0.6366 else {"psf_sigma_px": 0.0}
+    if known.nedt_k is None:
+        updates["nedt_k"] = noise_k
+    if known.domain == "auto":
+        updates["domain"] = "kelvin"  # the test averages kelvin
+    told = recipe.model_copy(update={"degrade": known.model_copy(update=updates), "scale": degrade.scale})
+    return told.model_copy(update={"prior_sha256": recipe.prior_sha256})
+
+
+def most_textured(temperature: Plane, size_px: int, scale: int) -> Plane:
+    """The square without holes that has the largest gradients, its side a multiple of the scale.
+
+    Raises:
+        UnusableInputError: If no square of at least 16 coarse pixels is without holes.
+    """
+    side = min(size_px, *temperature.shape) // scale * scale
+    while side >= 16 * scale:
+        best: tuple[float, Plane] | None = None
+        step = max(side // 2, 1)
+        for row in range(0, temperature.shape[0] - side + 1, step):
+            for column in range(0, temperature.shape[1] - side + 1, step):
+                part = temperature[row : row + side, column : column + side]
+                if np.isfinite(part).all():
+                    texture = float(
+                        np.abs(np.diff(part, axis=0)).mean() + np.abs(np.diff(part, axis=1)).mean()
+                    )
+                    if best is None or texture > best[0]:
+                        best = (texture, part)
+        if best is not None:
+            return np.ascontiguousarray(best[1])
+        side = side // 2 // scale * scale
+    raise UnusableInputError(f"no square of {16 * scale} pixels without holes: nothing to evaluate on")
+
+
+def coarse_scene(reference: Scene, lr: Plane, scale: int) -> Scene:
+    """The degraded part as a scene of its own: same sensor and quantity, a coarser grid."""
+    transform = reference.grid.transform
+    coarser = None if transform is None else transform @ type(transform).scale(scale)
+    grid = dataclasses.replace(reference.grid, transform=coarser, height=lr.shape[0], width=lr.shape[1])
+    gsd_m = (reference.gsd_m[0] * scale, reference.gsd_m[1] * scale)
+    return dataclasses.replace(reference, grid=grid, temperature=lr, gsd_m=gsd_m, quantization_k=0.0)
+
+
+def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, Enhancement]:
+    """What a product of this scene would hold, read back from a store."""
+    torch.set_num_threads(max(torch.get_num_threads(), 1))
+    enhancement = enhance(
+        scene,
+        recipe,
+        device=resolve_device(settings.run.device),
+        prior=load_prior(recipe.prior),
+        kernel=load_kernel(recipe.degrade.kernel),
+    )
+    with tempfile.TemporaryDirectory(prefix="thermal-sr-") as folder:
+        path = Path(folder) / "evaluated.zarr"
+        output = settings.output
+        write_store(
+            enhancement,
+            path,
+            chunk_px=output.chunk_px,
+            compression=1,
+            tile_px=settings.run.tile_px,
+            workers=1,
+        )
+        with open_store(path) as store:
+            return np.asarray(store[temperature_name(store)].values, dtype=np.float32), enhancement
+
+
+def _methods(degrade: Degrade, noise_k: float, seed: int) -> Mapping[str, Callable[[Plane], Plane]]:
+    def tikhonov(lr: Plane) -> Plane:
+        valid = np.isfinite(lr)
+        base = fit_base("tikhonov", fill_nearest(lr), valid, degrade, noise_k, np.random.default_rng(seed))
+        return np.asarray(base(lr))
+
+    return {
+        "bicubic": lambda lr: np.asarray(bicubic(lr, degrade.scale)),
+        "back_projected": lambda lr: np.asarray(back_project(lr, degrade)),
+        "tikhonov": tikhonov,
+    }
+
+
+def _figures(hr: Plane, truth: Plane, lr: Plane, degrade: Degrade, settings: Settings) -> dict[str, float]:
+    shift_y, shift_x = shift_px(hr, truth)
+    return {
+        **dataclasses.asdict(accuracy(hr, truth, lr, degrade)),
+        "seam_index": seam_index(hr, settings.output.chunk_px),
+        "shift_lr_px": float(np.hypot(shift_y, shift_x)) / degrade.scale,
+    }
+
+
+def _coarse(truth: Plane, degrade: Degrade) -> tuple[int, int]:
+    return truth.shape[0] // degrade.scale, truth.shape[1] // degrade.scale

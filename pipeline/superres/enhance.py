@@ -1,0 +1,364 @@
+"""The method, start to end: from a scene in kelvin to finer pixels on demand.
+
+Everything that looks at the whole scene happens here, once; what is returned computes any window
+of the product from it. With its last layer at zero the network adds nothing, so the worst that
+learning can do is to leave the base, and the gate makes sure that it does no less.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from pipeline.grid import Window, tile_windows
+from pipeline.scene import (
+    FLAG_EDGE,
+    FLAG_FALLBACK,
+    FLAG_FILLED_NEIGHBOR,
+    FLAG_GOOD,
+    FLAG_NO_DATA,
+    FLAG_OUT_OF_RANGE,
+    Enhancement,
+    Pixels,
+    Scene,
+)
+from pipeline.settings import Recipe
+from pipeline.superres.bases import Base, fit_base
+from pipeline.superres.checkpoint import Checkpoint
+from pipeline.superres.consistency import Projection
+from pipeline.superres.device import base_upscaler, network_upscaler
+from pipeline.superres.infer import passes
+from pipeline.superres.learn import Learned, learn
+from pipeline.superres.method import Method, Picture
+from pipeline.superres.nodata import near_border, near_missing, refine_mask
+from pipeline.superres.normalize import Normalization
+from pipeline.superres.prior import Prior
+from pipeline.superres.selftest import (
+    SelfTest,
+    Verdict,
+    activity,
+    enlarge_smoothly,
+    judge,
+    published_gain,
+    self_test,
+    skill_figures,
+)
+from pipeline.superres.spectrum import oversampling
+from pipeline.superres.uncertainty import ErrorModel, fit_errors
+from pipeline.superres.upscaler import cut_mirrored
+from pipeline.superres.working import Working, working_scene
+
+EDGE_PX = 2  # scene pixels along the border whose surroundings are mirrored, not measured
+NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values
+RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, beyond which no training ever looked
+RANGE_WINDOW_PX = 9
+CHECK_TILE_PX = 256
+SPREAD, BASE, NOISE = 1, 2, 3  # streams of randomness, so that one never shifts another
+
+Progress = Callable[[str, float], None]
+
+
+def quiet(_stage: str, _fraction: float) -> None:
+    """A `Progress` that says nothing."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the self-test decided.
+
+    Attributes:
+        gain: Share of the network's detail that is published.
+        reason: Why the network is off, or "".
+        verdict: Of the jury; None where none could be called.
+        errors: For the uncertainty of every pixel.
+        figures: For the record.
+    """
+
+    gain: float
+    reason: str
+    verdict: Verdict | None
+    errors: ErrorModel
+    figures: Mapping[str, float | str | None]
+
+
+def enhance(
+    scene: Scene,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    prior: Prior | None = None,
+    kernel: NDArray[np.floating] | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress = quiet,
+) -> Enhancement:
+    """Learn what a finer version of the scene looks like.
+
+    Args:
+        scene: In kelvin, NaN for no data.
+        recipe: All that changes a pixel.
+        device: Where networks train and run.
+        prior: What `recipe.prior` names, already loaded.
+        kernel: What `recipe.degrade.kernel` names, already loaded.
+        checkpoint: Keeps the training's state, so that a killed run goes on.
+        progress: Told "normalize", "train" and "judge" with a fraction.
+
+    Returns:
+        An `Enhancement` whose pixels are not computed yet. Same scene, recipe and seed: same pixels on a CPU.
+
+    Raises:
+        SkippedSceneError: If no pixel is valid.
+        UnusableInputError: If a setting does not fit the scene.
+    """
+    recipe = recipe.resolved()
+    progress("normalize", 0.0)
+    work = working_scene(scene, recipe.degrade, recipe.scale, kernel)
+    units = Normalization.fit(np.where(work.valid, work.lr, np.float32(np.nan)), recipe.normalize)
+    base = fit_base(
+        recipe.network.base,
+        work.lr,
+        work.valid,
+        work.degrade,
+        work.noise,
+        np.random.default_rng([recipe.seed, BASE]),
+    )
+    progress("train", 0.0)
+    learned = learn(
+        work,
+        recipe,
+        units=units,
+        base=base,
+        device=device,
+        prior=prior,
+        checkpoint=checkpoint,
+        progress=lambda fraction: progress("train", fraction),
+    )
+    method = _method(work, recipe, units=units, base=base, learned=learned, device=device)
+    progress("judge", 0.0)
+    judged = _judge(method, work, recipe, learned)
+    picture = _picture(work, judged.gain)
+    compute = _Compute(method, picture, work, judged, activity(work.lr), _flags(picture, judged, learned))
+    figures = {**_scene_figures(work), **judged.figures}
+    return Enhancement(
+        scene=scene,
+        scale=recipe.scale,
+        compute=compute,
+        provenance=_provenance(recipe, work, units=units, base=base, learned=learned, judged=judged),
+        figures=figures,
+        fallback=judged.reason if learned.wanted else "",
+        check=compute.consistency,
+    )
+
+
+@dataclass(frozen=True)
+class _Compute:
+    """The product's pixels, window by window; an object and no closure, so that it travels to workers."""
+
+    method: Method
+    picture: Picture
+    work: Working
+    judged: Judged
+    activity: NDArray[np.float32]
+    flags: NDArray[np.uint8]
+
+    def __call__(self, window: Window) -> Pixels:
+        """Fine pixels of a window of the scene, in kelvin."""
+        scale = self.method.scale
+        answer = self.method(self.picture, window)
+        valid = refine_mask(self.picture.valid[window.slices], scale)
+        kelvin = self.work.domain.leave(answer.hr)
+        contrast = _smooth_window(self.activity, window, scale)
+        sigma = self.judged.errors.sigma(contrast, answer.spread) * self.work.domain.kelvin_per_unit(kelvin)
+        missing = np.float32(np.nan)
+        flag = np.repeat(np.repeat(self.flags[window.slices], scale, 0), scale, 1)
+        return Pixels(
+            temperature=np.where(valid, kelvin, missing).astype(np.float32),
+            uncertainty=np.where(valid, sigma, missing).astype(np.float32),
+            flag=flag,
+        )
+
+    def consistency(self, read: Callable[[Window], NDArray[np.float32]]) -> dict[str, float]:
+        """How far the degraded product is from the scene, in working kelvin, over measured pixels.
+
+        Args:
+            read: A window of the fine grid to the product's kelvin there, NaN for no data.
+        """
+        degrade, lr, valid = self.work.degrade, self.picture.lr, self.picture.valid
+        count, total, squares, largest = 0, 0.0, 0.0, 0.0
+        for window in tile_windows(lr.shape, CHECK_TILE_PX):
+            outer = window.grow(degrade.reach_px, lr.shape)
+            seen = degrade(self.work.domain.enter(read(outer.refine(degrade.scale))))
+            residual = (seen[window.within(outer).slices] - lr[window.slices])[valid[window.slices]]
+            residual = residual[np.isfinite(residual)].astype(np.float64)
+            if residual.size:
+                count, total = count + residual.size, total + float(residual.sum())
+                squares += float((residual**2).sum())
+                largest = max(largest, float(np.abs(residual).max()))
+        if count == 0:
+            return {}
+        return {
+            "consistency_rmse_k": math.sqrt(squares / count),
+            "consistency_bias_k": total / count,
+            "consistency_max_k": largest,
+        }
+
+
+def _smooth_window(values: NDArray[np.float32], window: Window, scale: int) -> NDArray[np.float32]:
+    """A window of a coarse map on the fine grid, the same whatever the window."""
+    outer = Window(window.row - 1, window.column - 1, window.height + 2, window.width + 2)
+    fine = enlarge_smoothly(cut_mirrored(values, outer), scale)
+    return fine[window.within(outer).refine(scale).slices]
+
+
+def _method(
+    work: Working,
+    recipe: Recipe,
+    *,
+    units: Normalization,
+    base: Base,
+    learned: Learned,
+    device: torch.device,
+) -> Method:
+    """Base, passes and projection, ready to be applied to the scene or to its self-test."""
+    projection = Projection.of(work.degrade, work.noise) if recipe.gate.project else None
+    if learned.network is None:
+        return Method(base=base_upscaler(base), projection=projection)
+    up = network_upscaler(
+        learned.network,
+        base=base,
+        units=units,
+        device=device,
+        mixed_precision=recipe.train.mixed_precision,
+    )
+    ways = passes(up, recipe.infer, np.random.default_rng([recipe.seed, SPREAD]))
+    return Method(
+        base=base_upscaler(base), passes=tuple(ways), reduce=recipe.infer.reduce, projection=projection
+    )
+
+
+def _judge(method: Method, work: Working, recipe: Recipe, learned: Learned) -> Judged:
+    """Ask the scene how far the network may be trusted."""
+    test = self_test(
+        method,
+        work.lr,
+        work.valid,
+        degrade=work.degrade,
+        noise=work.noise,
+        generator=np.random.default_rng([recipe.seed, NOISE]),
+        held_out=learned.held_out,
+    )
+    gain, reason, verdict = _gain(test, recipe, learned)
+    if test is not None and learned.network is not None and learned.held_out is not None and gain == 0:
+        # Without the network every measured pixel may judge the base, not only those held out from training.
+        test = dataclasses.replace(test, jury=np.isfinite(test.truth) & _inner(test, work))
+    errors = fit_errors(test, gain, work.noise)
+    figures: dict[str, float | str | None] = {"gain": gain}
+    if verdict is not None:
+        figures |= {"gain_fitted": verdict.gain, "gain_error": _finite(verdict.gain_error)}
+        figures |= {"jury_tiles": float(verdict.tiles)}
+    if test is not None:
+        figures |= skill_figures(test, gain)
+    figures["uncertainty_coverage"] = _finite(errors.coverage)
+    return Judged(gain, reason, verdict, errors, figures)
+
+
+def _gain(test: SelfTest | None, recipe: Recipe, learned: Learned) -> tuple[float, str, Verdict | None]:
+    """The published gain, why it is zero if it is, and the jury's verdict if there was a jury."""
+    if learned.network is None:
+        return 0.0, learned.reason, None
+    if not recipe.gate.enabled:
+        return 1.0, "", None
+    if test is None:
+        if learned.prior_gain is not None:
+            return learned.prior_gain, "", None
+        return 0.0, "the scene is too small to test the network on itself", None
+    verdict = judge(test)
+    gain = published_gain(verdict, prior_gain=learned.prior_gain, prior_error=learned.prior_gain_error)
+    if gain > 0:
+        return gain, "", verdict
+    share = f"{verdict.gain:.2f} +- {verdict.gain_error:.2f}"
+    return 0.0, f"the self-test found no gain over the base (best share {share})", verdict
+
+
+def _inner(test: SelfTest, work: Working) -> NDArray[np.bool_]:
+    height, width = test.truth.shape
+    inner = work.valid[:height, :width] & ~near_missing(work.valid, work.degrade.scale)[:height, :width]
+    return inner & ~near_border((height, width), 2 * work.degrade.scale)
+
+
+def _picture(work: Working, gain: float) -> Picture:
+    """The scene with the gain of every pixel: none where contrasts are beyond anything in training."""
+    picture = Picture.of(work.lr, work.valid, gain)
+    beyond = _beyond_range(work.lr, work.valid)
+    if not beyond.any() or gain == 0:
+        return picture
+    # A hot spot lifts the local mean around it, so its neighbors look strange to the network as well.
+    share = uniform_filter(1.0 - _dilate(beyond, RANGE_WINDOW_PX).astype(np.float64), 5, mode="reflect")
+    return dataclasses.replace(
+        picture, gain=(np.float32(gain) * np.clip(2 * share - 1, 0, 1)).astype(np.float32)
+    )
+
+
+def _beyond_range(lr: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(y, x), true where a measured pixel stands out of its surroundings as no training pixel did."""
+    exact = lr.astype(np.float64) - float(np.median(lr))
+    contrast = np.abs(exact - uniform_filter(exact, RANGE_WINDOW_PX, mode="reflect"))
+    typical = float(np.sqrt(np.mean(np.minimum(contrast[valid], np.quantile(contrast[valid], 0.999)) ** 2)))
+    return valid & (contrast > RANGE_LIMIT * max(typical, 1e-3))
+
+
+def _dilate(mask: NDArray[np.bool_], window_px: int) -> NDArray[np.bool_]:
+    from scipy.ndimage import maximum_filter
+
+    return np.asarray(maximum_filter(mask, size=window_px))
+
+
+def _flags(picture: Picture, judged: Judged, learned: Learned) -> NDArray[np.uint8]:
+    """(y, x) flag of every scene pixel; the first that applies: no data, fallback, range, hole, edge."""
+    valid = picture.valid
+    flags = np.full(valid.shape, FLAG_GOOD, dtype=np.uint8)
+    flags[near_border(valid.shape, EDGE_PX)] = FLAG_EDGE
+    flags[near_missing(valid, NEIGHBOR_PX)] = FLAG_FILLED_NEIGHBOR
+    flags[_beyond_range(picture.lr, valid)] = FLAG_OUT_OF_RANGE
+    if learned.wanted:
+        flags[picture.gain < 0.5 * max(judged.gain, 1e-6)] = FLAG_FALLBACK
+    flags[~valid] = FLAG_NO_DATA
+    return flags
+
+
+def _scene_figures(work: Working) -> dict[str, float | str | None]:
+    facts = {name: value for name, value in work.facts.items() if not name.endswith("_source")}
+    return {**facts, "oversampling": _finite(oversampling(work.lr, work.valid))}
+
+
+def _provenance(
+    recipe: Recipe, work: Working, *, units: Normalization, base: Base, learned: Learned, judged: Judged
+) -> dict[str, Any]:
+    """How the pixels come to be; plain JSON."""
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_digest": recipe.digest,
+        "seed": recipe.seed,
+        "forward_model": dict(work.facts),
+        "normalization": units.to_json(),
+        "base": {"name": base.name, "regularization": list(base.regularization), "reach_px": base.reach_px},
+        "network": learned.facts,
+        "training": None if learned.report is None else learned.report.to_json(),
+        "gain": judged.gain,
+        "fallback": judged.reason,
+        "error_model": {
+            name: value if isinstance(value, bool) else _finite(value)
+            for name, value in dataclasses.asdict(judged.errors).items()
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,103 @@
+"""How far a pixel may be off, in kelvin: one standard error, calibrated on the scene.
+
+The error of a finer pixel grows with the contrast around it and with the disagreement of the
+network's passes. How much, the scene's own self-test says; and because both the error and
+the contrast shrink alike from one scale to the next, what held there holds here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from pipeline.superres.selftest import SelfTest, at_gain
+
+Floats = NDArray[np.float32]
+ONE_SIGMA = math.erf(1 / math.sqrt(2))  # 68.27 % of a normal distribution
+MIN_PIXELS = 64
+# Without a self-test: the error of a recovered pixel relative to local contrast, on the cautious side.
+CAUTIOUS_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """sigma^2 = factor^2 * (floor^2 + (activity_share * activity)^2 + (spread_share * spread)^2).
+
+    Attributes:
+        floor: In working units.
+        activity_share: Per unit of local contrast.
+        spread_share: Per unit of the passes' spread.
+        factor: What makes 68.27 % of the jury's errors lie within one sigma.
+        coverage: That share on tiles left out of the calibration; NaN where it could not be tested.
+        calibrated: Whether the scene's self-test stands behind it.
+    """
+
+    floor: float
+    activity_share: float
+    spread_share: float = 0.0
+    factor: float = 1.0
+    coverage: float = math.nan
+    calibrated: bool = True
+
+    def sigma(self, activity: Floats, spread: Floats) -> Floats:
+        """(y, x) one standard error, in working units."""
+        variance = self.floor**2 + (self.activity_share * activity) ** 2 + (self.spread_share * spread) ** 2
+        return np.asarray(self.factor * np.sqrt(variance), dtype=np.float32)
+
+
+def fit_errors(test: SelfTest | None, gain: float, noise: float) -> ErrorModel:
+    """The error model of a scene.
+
+    Args:
+        test: The self-test; None or an empty jury gives a cautious model that says it is not calibrated.
+        gain: The network's published gain.
+        noise: Standard deviation of the scene's noise, floor of a cautious model. The self-test's truth holds
+            it too and it is left in: sigma speaks of another measurement as noisy as this one.
+    """
+    if test is None or test.jury.sum() < MIN_PIXELS:
+        return ErrorModel(floor=noise, activity_share=CAUTIOUS_SHARE, calibrated=False)
+    error = np.abs(at_gain(test, gain) - test.truth)
+    rows = np.arange(test.jury.shape[0])[:, None] // 8
+    columns = np.arange(test.jury.shape[1])[None] // 8
+    even = (rows + columns) % 2 == 0
+    coverages = [
+        _coverage(_fit(test, error, gain, test.jury & part), test, gain, test.jury & ~part)
+        for part in (even, ~even)
+        if (test.jury & part).sum() >= MIN_PIXELS and (test.jury & ~part).any()
+    ]
+    model = _fit(test, error, gain, test.jury)
+    coverage = float(np.mean(coverages)) if coverages else math.nan
+    return ErrorModel(model.floor, model.activity_share, model.spread_share, model.factor, coverage)
+
+
+def _fit(test: SelfTest, error: Floats, gain: float, pixels: NDArray[np.bool_]) -> ErrorModel:
+    """Non-negative least squares of squared errors on the squared predictors, then one factor for all."""
+    predictors = np.stack(
+        [
+            np.ones(int(pixels.sum())),
+            test.activity[pixels].astype(np.float64) ** 2,
+            (gain * test.spread[pixels].astype(np.float64)) ** 2,
+        ],
+        axis=1,
+    )
+    squares = error[pixels].astype(np.float64) ** 2
+    # Weighted by what is expected, or the few largest errors would decide alone.
+    weight = 1 / (predictors[:, 1] + predictors[:, 1].mean() + 1e-12)
+    scales = np.sqrt((predictors**2).mean(0)) + 1e-30
+    shares, _ = nnls(predictors / scales * weight[:, None], squares * weight)
+    floor2, activity2, spread2 = shares / scales
+    draft = ErrorModel(math.sqrt(floor2), math.sqrt(activity2), math.sqrt(spread2))
+    sigma = draft.sigma(test.activity, np.float32(gain) * test.spread)[pixels]
+    factor = float(np.quantile(error[pixels] / np.maximum(sigma, 1e-9), ONE_SIGMA))
+    factor = min(max(factor, 0.1), 10.0)
+    return ErrorModel(draft.floor, draft.activity_share, draft.spread_share, factor)
+
+
+def _coverage(model: ErrorModel, test: SelfTest, gain: float, pixels: NDArray[np.bool_]) -> float:
+    """Share of pixels whose error is within one sigma."""
+    sigma = model.sigma(test.activity, np.float32(gain) * test.spread)[pixels]
+    return float((np.abs(at_gain(test, gain) - test.truth)[pixels] <= sigma).mean())
