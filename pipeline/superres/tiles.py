@@ -20,7 +20,7 @@ from pipeline.superres.upscaler import Floats, Upscaler, cut_mirrored
 Answer = TypeVar("Answer")
 
 # How far a scene goes on as its own mirror image. The same for every tile, so it makes no seams; the
-# attention network (reach 53) differs by 1e-5 K from a mirror as wide as its reach, and is twice as
+# attention network (reach above 50) differs by 1e-5 K from a mirror as wide as its reach, and is twice as
 # fast on a scene of 128 pixels.
 BORDER_PX = 24
 
