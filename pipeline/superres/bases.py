@@ -28,10 +28,11 @@ from pipeline.superres.polyphase import (
 )
 from pipeline.superres.reconstruction import back_projection_filter, cubic_phases, tikhonov_filter
 from pipeline.superres.spectrum import fit_power_law
+from pipeline.superres.spots import Spots, find_spots
 
 BASES = ("bicubic", "back_projected", "tikhonov")
 SMALLEST_NOISE_K = 3e-4  # float32 at 300 K holds no more
-MAX_LAMBDA = 3.0
+USUAL_LAMBDA, MAX_LAMBDA = 1e-3, 3.0
 LOUDER = 16.0  # lambda of the smoothest filter over that of the mean one; of that over the sharpest
 CALM_SIGMA_PX, AROUND_SIGMA_PX = 0.7, 1.5
 UNSURE = 1.0  # standard deviation of the local power of white noise, in units of its mean
@@ -68,12 +69,14 @@ class Base:
         kernels: (n, scale, scale, width, width) weights: filters from sharp to smooth; phases along y
             and x; LR neighbors along y and x.
         activity: Decides between the filters, pixel by pixel; None where there is one.
+        spots: Takes out what is too hot for a filter; None in an ordinary scene.
         regularization: Tikhonov's lambda and exponent p, or nothing.
     """
 
     name: str
     kernels: NDArray[np.float32]
     activity: Activity | None = None
+    spots: Spots | None = None
     regularization: tuple[float, ...] = ()
 
     @property
@@ -84,28 +87,40 @@ class Base:
     @property
     def reach_px(self) -> int:
         """How far one LR pixel can change the answer, in LR pixels."""
-        return max(int(self.kernels.shape[-1] // 2), 0 if self.activity is None else self.activity.reach_px)
+        filters = max(
+            int(self.kernels.shape[-1] // 2), 0 if self.activity is None else self.activity.reach_px
+        )
+        return filters + (0 if self.spots is None else self.spots.reach_px)
 
     def __call__(self, lr: Picture) -> Picture:
         """Enlarge; mirrored beyond the borders."""
         tensor = as_tensor(lr)
         reference = reference_k(tensor)
-        tensor = tensor - reference
-        answers = interpolate_plane(tensor, self.kernels)
+        calm, spots = tensor - reference, None
+        if self.spots is not None:
+            calm, spots = self.spots.split(calm)
+        answer = self._enlarge(calm)
+        return like((answer if spots is None else answer + spots) + reference, lr)
+
+    def _enlarge(self, tensor: Tensor) -> Tensor:
+        """The filters, mixed by the activity."""
+        answers = interpolate_plane(tensor, self.kernels).unbind(0)
         if self.activity is None:
-            return like(answers[0] + reference, lr)
+            return answers[0]
         phases = cubic_phases(self.scale)
         steps = interpolate(interpolate(self.activity.steps(tensor), phases, axis=-2), phases, axis=-1)
-        position = (steps + 1).clamp(0, 2)
-        answer = answers[1] + (1 - position).clamp_min(0) * (answers[0] - answers[1])
-        return like(answer + (position - 1).clamp_min(0) * (answers[2] - answers[1]) + reference, lr)
+        steps = steps.clamp(-1, 1)
+        sharp, mean, soft = answers
+        return mean - steps.clamp_max(0) * (sharp - mean) + steps.clamp_min(0) * (soft - mean)
 
     def in_units(self, unit_k: float) -> Base:
         """The same base for a scene given in multiples of `unit_k`, with any offset."""
-        if self.activity is None:
-            return self
-        power = unit_k**2
-        return replace(self, activity=Activity(self.activity.noise / power, self.activity.detail / power))
+        activity, spots = self.activity, self.spots
+        if activity is not None:
+            activity = Activity(activity.noise / unit_k**2, activity.detail / unit_k**2)
+        if spots is not None:
+            spots = replace(spots, threshold=spots.threshold / unit_k)
+        return replace(self, activity=activity, spots=spots)
 
 
 def detail_power(tensor: Tensor) -> Tensor:
@@ -176,20 +191,22 @@ def fit_base(
         return back_projected_base(degrade)
     if name != "tikhonov":
         raise ValueError(f"no base '{name}'; known: {', '.join(BASES)}")
-    law = fit_power_law(lr, valid, degrade, nedt_k, generator)
+    known = np.where(valid, lr, np.float32(lr[valid].mean(dtype=np.float64) if valid.any() else 0))
+    spots = find_spots(known, valid, degrade)
+    if spots is not None:
+        known = spots.split(torch.from_numpy(known))[0].numpy()
+    law = fit_power_law(known, valid, degrade, nedt_k, generator)
     noise_k = max(nedt_k, SMALLEST_NOISE_K)
-    lam = min(noise_k**2 / law.amplitude_k2, MAX_LAMBDA) if law.amplitude_k2 > 0 else MAX_LAMBDA
-    activity = _activity(lr, valid, nedt_k)
-    if activity is None:
-        return tikhonov_base(degrade, lam, law.slope)
-    louder = [lam / LOUDER, lam, lam * LOUDER]
+    lam = min(noise_k**2 / law.amplitude_k2, MAX_LAMBDA) if law.amplitude_k2 > 0 else USUAL_LAMBDA
+    activity = _activity(known, valid, nedt_k)
+    louder = [lam] if activity is None else [lam / LOUDER, lam, lam * LOUDER]
     filters = [tikhonov_filter(degrade, each, law.slope) for each in louder]
     width = max(each.shape[-1] for each in filters)
     margins = [(width - each.shape[-1]) // 2 for each in filters]
     kernels = [
         np.pad(each, ((0, 0), (0, 0), (m, m), (m, m))) for each, m in zip(filters, margins, strict=True)
     ]
-    return Base("tikhonov", np.stack(kernels), activity, (lam, law.slope))
+    return Base("tikhonov", np.stack(kernels), activity, spots, (lam, law.slope))
 
 
 def _activity(lr: NDArray[np.float32], valid: NDArray[np.bool_], nedt_k: float) -> Activity | None:
@@ -199,8 +216,7 @@ def _activity(lr: NDArray[np.float32], valid: NDArray[np.bool_], nedt_k: float) 
     spot = torch.zeros(1, 1, 25, 25, dtype=torch.float64)
     spot[0, 0, 12, 12] = 1
     noise = nedt_k**2 * float(((spot - smooth(spot, CALM_SIGMA_PX)) ** 2).sum())
-    filled = np.where(valid, lr, np.float32(lr[valid].mean(dtype=np.float64)))
-    tensor = as_tensor(filled)
+    tensor = torch.from_numpy(lr)
     power = detail_power(tensor - reference_k(tensor)).numpy()
     surely = ndimage.binary_erosion(valid, iterations=3, border_value=1)
     detail = float(power[surely if surely.any() else valid].mean(dtype=np.float64)) - noise

@@ -19,7 +19,7 @@ from pipeline.superres.degrade import Degrade, keys_cubic
 GRID_PX = 64  # side of the periodic grid, in LR pixels
 BICUBIC_RADIUS_PX = 2
 SMALLEST_RADIUS_PX, LARGEST_RADIUS_PX = 4, 28
-TAIL = 5e-4  # weight (root of the sum of squares) that may be tapered away or cut off
+TAIL = 3e-4  # weight (root of the sum of squares) that may be tapered away or cut off
 
 
 @lru_cache(maxsize=16)

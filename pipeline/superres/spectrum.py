@@ -27,7 +27,7 @@ SMALL_PX = 48  # a smaller window cannot spare the lower half of its frequencies
 MAX_FREQUENCIES = 6000
 MAX_ALIASES = 5  # along an axis; farther ones hold less than a thousandth
 MAX_WINDOW_PIXELS = 512 * 512
-WINDOW_SIDES_PX = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12)
+WINDOW_SIDES_PX = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4)
 FLAT_K = 1e-4
 NOISE_BLOCK_PX = 8
 NOISE_PERCENTILE = 5
@@ -45,7 +45,7 @@ class PowerLaw:
     of the negative Laplacian on the fine grid (about the squared angular frequency).
 
     Attributes:
-        amplitude_k2: Kelvin squared; 0 for a scene without texture.
+        amplitude_k2: Kelvin squared; 0 for a scene without texture, or too small or torn to tell.
         slope: Half the exponent of the frequency.
     """
 
@@ -97,7 +97,7 @@ def full_windows(valid: NDArray[np.bool_], generator: np.random.Generator) -> li
         return [Window(0, 0, *valid.shape)]
     total = np.pad(valid.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     for side in WINDOW_SIDES_PX:
-        rows, columns = (np.arange(0, size - side + 1, max(side // 2, 1)) for size in valid.shape)
+        rows, columns = (np.arange(0, size - side + 1, max(side // 4, 1)) for size in valid.shape)
         if not (rows.size and columns.size):
             continue
         count = (
