@@ -15,6 +15,8 @@ from pipeline.archive.names import clean
 from pipeline.errors import UnusableInputError
 
 _MOST_OBJECTS = 20_000
+_DEEPEST = 16  # a group inside itself makes the NetCDF library abort the whole process
+_LONGEST_NAME = 256  # NC_MAX_NAME
 
 
 def refuse_ways_out(path: Path) -> None:
@@ -25,23 +27,25 @@ def refuse_ways_out(path: Path) -> None:
         OSError, RuntimeError, KeyError, ValueError, TypeError: If the file is damaged, as h5py says it.
     """
     with h5py.File(path.absolute(), "r") as file:
-        groups: list[h5py.Group] = [file]
-        seen: set[int] = set()
+        groups: list[tuple[h5py.Group, int]] = [(file, 0)]
+        seen = {h5py.h5o.get_info(file.id).addr}
         while groups:
-            group = groups.pop()
+            group, depth = groups.pop()
             for name in group:
                 _check_link(group, name)
                 if isinstance(group.get(name, getlink=True), h5py.SoftLink):
                     continue  # its target is inside, and is looked at under its own name
                 found = group[name]
                 address = h5py.h5o.get_info(found.id).addr
-                if address in seen:
+                if address in seen and isinstance(found, h5py.Dataset):
                     continue
+                if address in seen or depth >= _DEEPEST or len(name) > _LONGEST_NAME:
+                    raise UnusableInputError(f"group {clean(name, 40)} is nested in itself or without end")
                 seen.add(address)
                 if len(seen) > _MOST_OBJECTS:
                     raise UnusableInputError(f"has more than {_MOST_OBJECTS} groups and variables")
                 if isinstance(found, h5py.Group):
-                    groups.append(found)
+                    groups.append((found, depth + 1))
                 elif isinstance(found, h5py.Dataset):
                     _check_dataset(found, name)
 

@@ -48,11 +48,10 @@ _COMPANION_LAYERS = tuple(
     for pattern in (
         r"^ECOv\d+_L2[TG]_(?!LSTE).*?_\d{4}_\d{2}_(?P<layer>\w+)$",
         r"^ECOv\d+_L2[TG]_LSTE_.*_\d{4}_\d{2}_(?P<layer>(?!LST$)\w+)$",
-        r"^ECO\w*\.\d{3}_(?:SDS_)?(?P<layer>(?!LST_doy)\w+?)_doy\d{7}",
+        r"^(?:ECO|M[OY]D|V(?:NP|J[12]))\w*\.\d{3}_(?:SDS_)?+(?P<layer>(?!LST(?:_(?:Day|Night|1km))*_doy)\w+?)_doy\d{7}",
         r"^L[COTEM]0\d_\w+?_(?P<layer>QA_\w+|SR_\w+|ST_(?!B6|B10)\w+|B(?:[1-57-9]|QA)|[SV][AZ]A)$",
         r"^L[COTEM]\d{14}\w{5}_(?P<layer>B(?:[1-57-9]|QA))$",
-        r"^M[OY]D(?:11|21).*?_(?P<layer>QC\w*|Emis_\w+|(?:Day|Night)_view\w*|Clear_\w+|View_\w+)(?:_|$)",
-        r"^V(?:NP|J[12])21.*?_(?P<layer>QC\w*|Emis_\w+|View_\w+)(?:_|$)",
+        r"^(?:M[OY]D|V(?:NP|J[12]))(?:11|21).*?_(?P<layer>QC(?:_Day|_Night)?|Emis_\w+|(?:Day|Night)_view\w*|Clear_\w+|View_\w+)$",
     )
 )
 

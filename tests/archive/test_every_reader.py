@@ -70,7 +70,9 @@ def test_a_reference_survives_json_and_is_read_again_to_the_same_bytes(key, tmp_
 def test_every_fact_names_its_source(key, tmp_path):
     path, _ = TWINS[key](tmp_path)
     facts = read(path).facts
-    assert {"reader", "variable", "units", "scale", "fill", "crs", "transform", "quantity", "sensor"} <= set(facts)
+    assert {"reader", "variable", "units", "scale", "fill", "crs", "transform", "quantity", "sensor"} <= set(
+        facts
+    )
     assert all(facts.values())
 
 

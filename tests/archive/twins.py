@@ -158,7 +158,9 @@ def modis(folder):
 
 
 def goes_abi(folder):
-    packed, truth = counts(with_gap(landscape(low_k=210.0, high_k=290.0)), 0.06145332, 89.62, np.uint16, 65535)
+    packed, truth = counts(
+        with_gap(landscape(low_k=210.0, high_k=290.0)), 0.06145332, 89.62, np.uint16, 65535
+    )
     flags = np.zeros(packed.shape, np.int8)
     flags[30, 30], truth[30, 30] = 2, np.nan
     angle = 5.6e-5
@@ -215,7 +217,7 @@ def ghrsst(folder):
         columns=("lon", degrees(WIDTH, 8.0, 0.01).astype(np.float32), LON),
         attrs={"_FillValue": np.int16(-32768), "scale_factor": 0.001, "add_offset": 298.15, "units": "kelvin",
                "standard_name": "sea_surface_skin_temperature"},
-        extra={"quality_level": (quality, {}), "sses_bias": (packed, {"units": "kelvin", "scale_factor": 0.01})},
+        extra={"quality_level": (quality, {}), "sses_bias": (packed, {"units": "kelvin"})},
         time=(0, "seconds since 1981-01-01 00:00:00"),
         name="sea_surface_temperature",
     ), truth  # fmt: skip
