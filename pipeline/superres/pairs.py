@@ -61,6 +61,15 @@ class Lesson:
     informative: NDArray[np.float64]
     anywhere: NDArray[np.float64]
 
+    def patch(self, crop_px: int, informative_fraction: float, generator: np.random.Generator) -> list[Image]:
+        """Coarse, base, truth and weight around an informative pixel, or around any valid one."""
+        scale = self.truth.shape[0] // self.lr.shape[0]
+        row, column = _corner(self, crop_px, informative_fraction, generator)
+        fine_row, fine_column, fine_px = scale * row, scale * column, scale * crop_px
+        coarse = np.s_[row : row + crop_px, column : column + crop_px]
+        fine = np.s_[fine_row : fine_row + fine_px, fine_column : fine_column + fine_px]
+        return [self.lr[coarse], self.base[fine], self.truth[fine], self.weight[fine]]
+
 
 @dataclass(frozen=True)
 class ScenePairs:
@@ -90,8 +99,7 @@ class ScenePairs:
             self._patch(self.lessons[index], crop, generator)
             for index in generator.choice(len(self.lessons), self.settings.batch, p=area / area.sum())
         ]
-        stacked = (np.stack(parts)[:, None] for parts in zip(*drawn, strict=True))
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in stacked))
+        return stack_patches(drawn)
 
     @property
     def _crop_px(self) -> int:
@@ -100,14 +108,9 @@ class ScenePairs:
         return self.settings.crop_px
 
     def _patch(self, lesson: Lesson, crop: int, generator: np.random.Generator) -> list[Image]:
-        row, column = _corner(lesson, crop, self.settings.informative_fraction, generator)
-        s = self.scale
-        coarse = np.s_[row : row + crop, column : column + crop]
-        fine = np.s_[s * row : s * (row + crop), s * column : s * (column + crop)]
-        patch = [lesson.lr[coarse], lesson.base[fine], lesson.truth[fine], lesson.weight[fine]]
+        patch = lesson.patch(crop, self.settings.informative_fraction, generator)
         if self.settings.flips:
-            turns, mirrored = int(generator.integers(4)), bool(generator.integers(2))
-            patch = [np.rot90(part[:, ::-1] if mirrored else part, turns) for part in patch]
+            patch = turn_at_random(patch, generator)
         if generator.random() < self.settings.photometric_probability:
             patch[:3] = _photometric(patch[:3], self.settings.photometric_range, generator)
         return patch
@@ -150,7 +153,7 @@ def make_pairs(
     held_out = np.zeros_like(valid) if held_out is None else held_out & valid
     seen = valid & ~held_out
     shown = fill_nearest(np.where(seen, temperature, np.float32(np.nan)))
-    maker = _LessonMaker(degrade, enlarge, scale, settings, noise)
+    maker = LessonMaker(degrade, enlarge, scale, settings, noise)
     lessons = [
         maker(level, mask, generator)
         for level, mask in pyramid(shown, seen, settings, smallest_px=SMALLEST_LR_PX * scale)
@@ -172,7 +175,9 @@ def make_pairs(
 
 
 @dataclass(frozen=True)
-class _LessonMaker:
+class LessonMaker:
+    """Makes a lesson of one level of the pyramid; `noise` is NEdT in the level's units."""
+
     degrade: Blur
     enlarge: Blur
     scale: int
@@ -293,6 +298,18 @@ def _corner(
         min(max(row - crop // 2, 0), height - crop),
         min(max(column - crop // 2, 0), width - crop),
     )
+
+
+def turn_at_random(pictures: Sequence[Image], generator: np.random.Generator) -> list[Image]:
+    """All pictures flipped and turned alike, by one of the eight ways of the square."""
+    turns, mirrored = int(generator.integers(4)), bool(generator.integers(2))
+    return [np.rot90(part[:, ::-1] if mirrored else part, turns) for part in pictures]
+
+
+def stack_patches(patches: Sequence[Sequence[Image]]) -> Batch:
+    """Patches of coarse, base, truth and weight as one batch."""
+    stacked = (np.stack(parts)[:, None] for parts in zip(*patches, strict=True))
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)) for part in stacked))
 
 
 def _photometric(

@@ -29,9 +29,10 @@ class Prior:
 
     Attributes:
         weights: Tensors by scale and parameter.
-        card: Plain JSON. `scales` maps each scale to `network` (its settings), `sigma` (RMS of the missing
-            detail in units of a scene's own), `base` (what it was trained over), `gain` and `gain_error`
-            (what the scenes left out of it recommend); `scenes` lists what fed it, with digests.
+        card: Plain JSON. `scales` maps each scale to `network` (its settings), `sigma` (RMS of the
+            missing detail in units of a scene's own), `base` (what it was trained over), `gain` and
+            `gain_error` (what the scenes left out of it recommend); `scenes` lists what fed it, with
+            digests; `skill` is its record on scenes that did not.
     """
 
     weights: Mapping[int, Mapping[str, Tensor]]
@@ -52,7 +53,7 @@ class Prior:
         return any(scene.get("digest") == content_digest for scene in self.card.get("scenes", ()))
 
     def network(self, scale: int) -> DetailNetwork:
-        """A network with the prior's weights, in evaluation mode; calibrate it before use."""
+        """A network with the prior's weights, in evaluation mode; calibrate `unit` and `noise` to a scene."""
         facts = self.facts(scale)
         network = build_network(NetworkSettings.model_validate(facts["network"]), scale, seed=0)
         with torch.no_grad():

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 def local_mean(values: Tensor, window_px: int) -> Tensor:
     """(n, c, y, x) box average of an odd window; at the border, of what lies inside."""
-    return functional.avg_pool2d(values, window_px, stride=1, padding=window_px // 2, count_include_pad=False)
+    # Sums as convolutions of rows and columns: several times faster on a CPU than pooling is.
+    return _box_sum(values, window_px) / _box_sum(torch.ones_like(values[:1, :1]), window_px)
 
 
 def detail_unit(lr: Tensor, valid: Tensor, window_px: int = 9) -> float:
@@ -29,6 +30,13 @@ def detail_unit(lr: Tensor, valid: Tensor, window_px: int = 9) -> float:
     inside = residual[valid].double()
     rms = float(inside.square().mean().sqrt()) if inside.numel() else 0.0
     return rms if rms > 1e-6 else 1.0
+
+
+def _box_sum(values: Tensor, window_px: int) -> Tensor:
+    channels, half = values.shape[1], window_px // 2
+    ones = values.new_ones((channels, 1, window_px, 1))
+    rows = functional.conv2d(values, ones, padding=(half, 0), groups=channels)
+    return functional.conv2d(rows, ones.transpose(-1, -2), padding=(0, half), groups=channels)
 
 
 class DetailNetwork(nn.Module):
@@ -96,7 +104,9 @@ class DetailNetwork(nn.Module):
 
         `noise` (n, 1, 1, 1), in the units of `lr`, overrides the buffer where a batch mixes scenes.
         """
-        hidden = self.body(self._inputs(lr, base, noise))
+        with torch.autocast(device_type=lr.device.type, enabled=False):  # differences of numbers near 300
+            inputs = self._inputs(lr, base, noise)
+        hidden = self.body(inputs)
         with torch.autocast(device_type=lr.device.type, enabled=False):
             detail = self.head(hidden.float())
             return cast(Tensor, base.float() + (self.unit * self.sigma) * detail)
