@@ -25,7 +25,7 @@ SENSOR = Sensor("ECOSTRESS PHyTIR", 70.0, 0.5, 0.1, float("nan"), "test")
 GRIDS = {
     "north up": (UTM, Affine(70, 0, 399960, 0, -70, 5300040)),
     "south up": (UTM, Affine(70, 0, 399960, 0, 70, 5100040)),
-    "rotated": (UTM, Affine(60, 20, 399960, 20, -60, 5300040)),
+    "rotated": (UTM, Affine(60, 20, 399960, 15, -55, 5300040)),
     "geographic": (GEOGRAPHIC, Affine(1 / 1200, 0, -118.3, 0, -1 / 1200, 34.1)),
 }
 

@@ -49,6 +49,7 @@ def test_another_recipe_has_its_own_products(tmp_path):
 def test_a_product_in_the_making_is_not_found(tmp_path):
     staging, _ = stage_product(tmp_path)
     layout.write_json(staging / layout.MANIFEST, manifest_of())
+    assert list(layout.published_folders(tmp_path / LABEL)) == []
     assert layout.find_product(tmp_path, LABEL, make_enhancement().scene.ref.digest) is None
 
 
