@@ -69,7 +69,9 @@ class Prior:
             for scale, named in self.weights.items()
             for name, tensor in named.items()
         }
-        return save(tensors, metadata={"version": VERSION, "card": json.dumps(self.card, sort_keys=True)})
+        # One entry only: safetensors writes several in any order, and equal priors should be equal files.
+        card = json.dumps({"version": VERSION, **self.card}, sort_keys=True)
+        return save(tensors, metadata={"card": card})
 
     @classmethod
     def load(cls, kept: bytes) -> Prior:
@@ -78,11 +80,11 @@ class Prior:
         Raises:
             ValueError: If the bytes are damaged or no prior of this version.
         """
-        header = read_header(kept, "prior")
-        if header.get("version") != VERSION:
-            raise ValueError(f"prior: version {VERSION!r} is wanted, found {header.get('version')!r}")
+        card = json.loads(read_header(kept, "prior").get("card", "{}"))
+        if (version := card.pop("version", None)) != VERSION:
+            raise ValueError(f"prior: version {VERSION!r} is wanted, found {version!r}")
         weights: dict[int, dict[str, Tensor]] = {}
         for name, tensor in load(kept).items():
             scale, _, parameter = name.partition(".")
             weights.setdefault(int(scale[1:]), {})[parameter] = tensor
-        return cls(weights, json.loads(header["card"]))
+        return cls(weights, card)
