@@ -4,10 +4,13 @@ One function a reader: it writes a file (and its companions) into a folder and r
 its path and the truth, (y, x) kelvin with NaN for no data.
 """
 
+import warnings
+
 import netCDF4
 import numpy as np
 import rasterio
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 
 HEIGHT, WIDTH = 40, 50
 UTM = Affine(70.0, 0.0, 600000.0, 0.0, -70.0, 3700020.0)
@@ -42,6 +45,8 @@ def write_tif(path, values, *, crs="EPSG:32611", transform=UTM, nodata=None, sca
     """A GeoTIFF of one or more bands with whatever tags are given."""
     bands = values[None] if values.ndim == 2 else values
     profile = {"crs": crs, "transform": transform, "nodata": nodata, "compress": "deflate"}
+    if transform is None:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # meant so; pytest restores the filters
     with rasterio.open(
         path, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2],
         dtype=bands.dtype, **{key: value for key, value in profile.items() if value is not None},
