@@ -23,9 +23,10 @@ NOISELESS = 1e-3  # working kelvin; below it, there is no noise to spare
 ALMOST_NONE = 1e-7  # lambda
 SMOOTHNESS = 1.5  # p; measured against 0.5 ... 2 and against the smallest correction (p = 0)
 RADIUS_PX = 7
-ROUNDS, ROUNDS_UNDER_NOISE = 4, 2
+ROUNDS, ROUNDS_UNDER_NOISE = 4, 1
 CAUTION = 1.5  # power of the valid share of a pixel's weight; 1 may diverge beside holes under wide blur
-BROAD_SIGMA_PX, AROUND_SIGMA_PX = 2.0, 1.5
+BROAD_SIGMA_PX = 2.0
+AROUND_SIGMA_PX = 3.0  # fewer pixels would take the noise's own ups and downs for something to correct
 TOLERATED = 0.95  # of the noise may remain
 
 

@@ -108,21 +108,22 @@ def consistency_rmse_k(answer: Plane, lr: Plane, degrade: Degrade) -> float:
     return float(np.sqrt(np.mean(residual**2))) if residual.size else float("nan")
 
 
-def seam_index(hr: Plane, tile_px: int) -> float:
+def seam_index(hr: Plane, tile_px: int, scale: int = 1) -> float:
     """Mean step across the lines between tiles over the mean step elsewhere; 1 where no seam shows.
 
     Args:
         hr: (y, x) kelvin, NaN for no data.
         tile_px: Side of the tiles, in pixels of `hr`.
+        scale: "Elsewhere" are the other lines between squares of this many pixels: an enlarged scene is
+            smoother inside an LR pixel than between two of them, with or without tiles.
 
     Raises:
         ValueError: If no line between tiles has data.
     """
     on, off = [], []
-    for axis in (0, 1):
-        step = np.abs(np.diff(hr.astype(np.float64), axis=axis))
-        step = step if axis == 0 else step.T
-        line = (np.arange(step.shape[0]) + 1) % tile_px == 0
+    for picture in (hr, hr.T):
+        step = np.abs(np.diff(picture.astype(np.float64), axis=0))[scale - 1 :: scale]
+        line = (np.arange(step.shape[0]) + 1) * scale % tile_px == 0
         on.append(step[line].ravel())
         off.append(step[~line].ravel())
     across, elsewhere = np.concatenate(on), np.concatenate(off)

@@ -97,6 +97,12 @@ def test_a_seam_is_seen_and_texture_is_not():
     assert seam_index(hr, 64) > 1.2
 
 
+def test_an_enlarged_scene_shows_its_pixels_but_no_seams():
+    degrade = Degrade.gaussian(4, 0.4)
+    enlarged = bases.bicubic(degrade(rough((512, 512))), 4)
+    assert seam_index(enlarged, 64, scale=4) == pytest.approx(1, abs=0.05)
+
+
 def test_a_scene_of_one_tile_has_no_seam_to_look_at():
     with pytest.raises(ValueError, match="no line between tiles of 64 pixels"):
         seam_index(rough((32, 32)), 64)

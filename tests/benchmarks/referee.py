@@ -1,0 +1,233 @@
+"""The referee's table: every method on every real scene, against bicubic and self-tuned Tikhonov.
+
+Wald's protocol: the most textured square of a real scene is the truth, the forward model and noise make
+the scene of it, a method recovers it. Ratios of RMSE are averaged geometrically, so scenes count alike.
+
+    python -m tests.benchmarks.referee --scales 2 4 8 --nedt 0 0.05 0.1 --degradations mtf --methods base
+
+`METHODS` holds what can be compared; add a callable `(lr, degrade, nedt_k) -> hr` and name it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.superres.bases import Base, back_project, bicubic, fit_base
+from pipeline.superres.consistency import Projection
+from pipeline.superres.degrade import Degrade
+from pipeline.superres.quality import accuracy, seam_index, shift_px
+from tests.benchmarks.scenes import benchmark_scenes, most_textured_square
+
+Method = Callable[[np.ndarray, Degrade, float], np.ndarray]
+BENCH = Path(__file__).parents[2] / ".." / "shared" / "bench"
+DEFAULT_SIGMA_PX = 0.4
+NOISE_SEED = 1234
+SMALLEST_LR_PX = 24
+AGAINST = ("bicubic", "tikhonov_bench")
+
+
+def tuned(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> Base:
+    """The project's Tikhonov, tuned on the scene."""
+    return fit_base("tikhonov", lr, np.isfinite(lr), degrade, nedt_k, np.random.default_rng(0))
+
+
+def base(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
+    """The project's Tikhonov."""
+    return tuned(lr, degrade, nedt_k)(lr)
+
+
+def projected(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
+    """The same and the last projection: what is published where no network is used."""
+    return Projection.of(degrade, nedt_k)(tuned(lr, degrade, nedt_k)(lr), lr, np.isfinite(lr))
+
+
+def tikhonov_bench(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
+    """Self-tuned Tikhonov as the bench beside the project defines it; ratios are against this one."""
+    classic, operators = _bench()
+    theirs = operators.Degradation(_bench_name(degrade), degrade.scale)
+    return classic.tikhonov_auto(lr, theirs, nedt=nedt_k)
+
+
+METHODS: dict[str, Method] = {
+    "bicubic": lambda lr, degrade, _: bicubic(lr, degrade.scale),
+    "back_projected": lambda lr, degrade, _: back_project(lr, degrade),
+    "tikhonov_bench": tikhonov_bench,
+    "base": base,
+    "projected": projected,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scene, degraded."""
+
+    scene: str
+    native: bool
+    truth: np.ndarray
+    lr: np.ndarray
+    degrade: Degrade
+    nedt_k: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one method made of one case; `ratios` to the methods in AGAINST."""
+
+    case: Case
+    rmse_k: float
+    ratios: dict[str, float]
+    consistency_k: float
+    bias_k: float
+    shift: float
+    seam: float
+    seconds: float
+
+
+def forward_model(name: str, scale: int) -> Degrade:
+    """The degradation of that name: mtf, mtf:SIGMA, area, bicubic."""
+    kind, _, figure = name.partition(":")
+    if kind == "mtf":
+        return Degrade.gaussian(scale, float(figure) if figure else DEFAULT_SIGMA_PX)
+    if name in ("area", "bicubic"):
+        return Degrade.gaussian(scale, 0.0) if name == "area" else Degrade.cubic(scale)
+    raise SystemExit(f"no degradation '{name}'; known: mtf, mtf:SIGMA, area, bicubic")
+
+
+def cases(degradation: str, scale: int, nedt_k: float, only: str = "") -> Iterable[Case]:
+    """Every scene whose name contains `only`, where enough of it is left at the coarse scale."""
+    degrade = forward_model(degradation, scale)
+    for scene, truth in _squares():
+        if only not in scene.name or truth.shape[0] // scale < SMALLEST_LR_PX:
+            continue
+        side = truth.shape[0] // scale * scale
+        cut = np.ascontiguousarray(truth[:side, :side])
+        lr = degrade(cut) + np.random.default_rng(NOISE_SEED).normal(0, nedt_k, (side // scale,) * 2)
+        yield Case(scene.name, scene.native, cut, lr.astype(np.float32), degrade, nedt_k)
+
+
+def judge(case: Case, method: Method, references: dict[str, float]) -> Outcome:
+    """Run a method on a case and compare."""
+    start = time.process_time()
+    answer = np.asarray(method(case.lr, case.degrade, case.nedt_k), dtype=np.float32)
+    seconds = time.process_time() - start
+    figures = accuracy(answer, case.truth, case.lr, case.degrade)
+    shift = math.hypot(*shift_px(answer, case.truth)) / case.degrade.scale
+    tile_px = 16 * case.degrade.scale
+    seam, natural = (seam_index(picture, tile_px, case.degrade.scale) for picture in (answer, case.truth))
+    ratios = {name: figures.rmse_k / rmse_k for name, rmse_k in references.items()}
+    return Outcome(
+        case, figures.rmse_k, ratios, figures.consistency_k, figures.bias_k, shift, seam / natural, seconds
+    )
+
+
+def table(
+    names: Sequence[str],
+    degradations: Sequence[str],
+    scales: Sequence[int],
+    nedts: Sequence[float],
+    only: str,
+) -> Iterable[str]:
+    """Lines of a markdown table: one row for every method and setting, native scenes only in the means."""
+    yield (
+        "| degradation | scale | NEdT K | method | vs bicubic | vs Tikhonov (bench) | worst scene vs Tikhonov"
+        " | consistency mK | bias mK | shift LR px | seam | s (median) |"
+    )
+    yield "|" + "---|" * 12
+    against = [name for name in AGAINST if name == "bicubic" or BENCH.is_dir()]
+    for degradation in degradations:
+        for scale in scales:
+            for nedt_k in nedts:
+                found = {name: [] for name in names}
+                for case in cases(degradation, scale, nedt_k, only):
+                    references = {name: judge(case, METHODS[name], {}).rmse_k for name in against}
+                    for name in names:
+                        found[name].append(judge(case, METHODS[name], references))
+                for name in names:
+                    yield _row(degradation, scale, nedt_k, name, found[name])
+
+
+def _row(degradation: str, scale: int, nedt_k: float, name: str, outcomes: list[Outcome]) -> str:
+    native = [outcome for outcome in outcomes if outcome.case.native]
+    if not native:
+        return f"| {degradation} | {scale} | {nedt_k:g} | {name} | no scene |" + " |" * 7
+    means = [_geometric(native, reference) for reference in AGAINST]
+    worst = max(outcomes, key=lambda outcome: outcome.ratios.get(AGAINST[1], 0.0))
+    most = {
+        field: max(abs(getattr(outcome, field)) for outcome in outcomes)
+        for field in ("consistency_k", "bias_k", "shift", "seam")
+    }
+    return (
+        f"| {degradation} | {scale} | {nedt_k:g} | {name} | {means[0]} | {means[1]} "
+        f"| {worst.ratios.get(AGAINST[1], math.nan):.4f} ({worst.case.scene}) "
+        f"| {1e3 * most['consistency_k']:.3g} | {1e3 * most['bias_k']:.2g} | {most['shift']:.3f} "
+        f"| {most['seam']:.3f} | {np.median([outcome.seconds for outcome in outcomes]):.2f} |"
+    )
+
+
+def _geometric(outcomes: list[Outcome], reference: str) -> str:
+    ratios = [outcome.ratios[reference] for outcome in outcomes if reference in outcome.ratios]
+    return f"{np.exp(np.mean(np.log(ratios))):.4f}" if ratios else "-"
+
+
+@cache
+def _squares() -> list[tuple[object, np.ndarray]]:
+    loaded = [(scene, most_textured_square(scene.load())) for scene in benchmark_scenes()]
+    return [(scene, square) for scene, square in loaded if square is not None]
+
+
+@cache
+def _bench() -> tuple[object, object]:
+    if not BENCH.is_dir():
+        raise SystemExit("tikhonov_bench needs ../shared/bench")
+    sys.path.insert(0, str(BENCH))
+    import classic
+    import ops
+
+    return classic, ops
+
+
+def _bench_name(degrade: Degrade) -> str:
+    """What the bench calls a forward model that `forward_model` made."""
+    if degrade == Degrade.gaussian(degrade.scale, 0.0):
+        return "area"
+    if degrade == Degrade.cubic(degrade.scale):
+        return "bicubic"
+    for sigma in np.arange(0.05, 1.0, 0.05):
+        if degrade == Degrade.gaussian(degrade.scale, round(float(sigma), 2)):
+            return f"mtf:{round(float(sigma), 2)}"
+    raise SystemExit("the bench knows only Gaussian blurs in steps of 0.05 pixels, area and bicubic")
+
+
+def main() -> None:
+    """Print the table, row by row as it is made."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--methods", nargs="+", default=["back_projected", "base", "projected"], choices=METHODS
+    )
+    parser.add_argument("--scales", nargs="+", type=int, default=[2, 4, 8])
+    parser.add_argument("--nedt", nargs="+", type=float, default=[0.0, 0.05, 0.1])
+    parser.add_argument("--degradations", nargs="+", default=["mtf", "area", "bicubic", "mtf:0.45"])
+    parser.add_argument("--only", default="", help="part of the names of the scenes to use")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for line in table(
+        arguments.methods, arguments.degradations, arguments.scales, arguments.nedt, arguments.only
+    ):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
