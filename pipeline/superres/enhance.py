@@ -232,7 +232,7 @@ def _method(
         return Method(base=base_upscaler(base), projection=projection)
     up = network_upscaler(
         learned.network,
-        base=base,
+        base=learned.base,
         units=units,
         device=device,
         mixed_precision=recipe.train.mixed_precision,

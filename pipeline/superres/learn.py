@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.settings import Recipe
-from pipeline.superres.bases import Base
+from pipeline.superres.bases import Base, back_projected_base
 from pipeline.superres.checkpoint import Checkpoint
 from pipeline.superres.networks import build_network
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
@@ -36,6 +36,7 @@ class Learned:
 
     Attributes:
         network: In evaluation mode, its units set for this scene; None to publish the base.
+        base: What it adds to.
         wanted: Whether the recipe asks for a network at all.
         reason: Why there is none though it was wanted.
         report: How the training on the scene went, if there was one.
@@ -46,6 +47,7 @@ class Learned:
     """
 
     network: DetailNetwork | None
+    base: Base
     wanted: bool
     reason: str = ""
     report: TrainingReport | None = None
@@ -81,7 +83,7 @@ def learn(
     if prior is not None and recipe.scale in prior.scales:
         return _from_prior(work, recipe, units=units, prior=prior)
     if recipe.train.steps == 0:
-        return Learned(None, wanted=False, facts={"source": "none"})
+        return Learned(None, base, wanted=False, facts={"source": "none"})
     return _train_here(
         work, recipe, units=units, base=base, device=device, checkpoint=checkpoint, progress=progress
     )
@@ -94,6 +96,7 @@ def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: P
     network.calibrate(unit=detail_unit(lr, valid), noise=work.noise / units.scale_k)
     return Learned(
         network,
+        back_projected_base(work.degrade),  # what every prior is taught over: it has nothing to tune
         wanted=True,
         prior_gain=float(card.get("gain", 1.0)),
         prior_gain_error=float(card.get("gain_error", 0.1)),
@@ -125,7 +128,7 @@ def _train_here(
             units.normalize(work.lr),
             work.valid,
             lambda hr: np.asarray(work.degrade(hr)),
-            lambda lr: np.asarray(base(lr)),
+            base.in_units(units.scale_k),
             scale=recipe.scale,
             settings=recipe.pairs,
             generator=np.random.default_rng([recipe.seed, PAIRS]),
@@ -133,7 +136,7 @@ def _train_here(
             held_out=held_out,
         )
     except ValueError as error:
-        return Learned(None, wanted=True, reason=f"nothing to learn from: {error}", facts=facts)
+        return Learned(None, base, wanted=True, reason=f"nothing to learn from: {error}", facts=facts)
     calibrate(network, pairs, noise)
     report = train(
         network,
@@ -145,11 +148,13 @@ def _train_here(
         progress=lambda step, planned, _: progress(step / max(planned, 1)),
     )
     if report.failed:
-        return Learned(None, wanted=True, reason=f"training {report.stopped}", report=report, facts=facts)
+        return Learned(
+            None, base, wanted=True, reason=f"training {report.stopped}", report=report, facts=facts
+        )
     if report.best_step == 0:
         reason = f"training learned nothing in {report.steps} steps"
-        return Learned(None, wanted=True, reason=reason, report=report, facts=facts)
-    return Learned(network, wanted=True, report=report, held_out=held_out, facts=facts)
+        return Learned(None, base, wanted=True, reason=reason, report=report, facts=facts)
+    return Learned(network, base, wanted=True, report=report, held_out=held_out, facts=facts)
 
 
 def held_out_blocks(shape: tuple[int, ...], seed: int) -> NDArray[np.bool_]:
