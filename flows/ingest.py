@@ -29,10 +29,13 @@ from pipeline.night import (
     write_report,
 )
 from pipeline.process import failed_record, refused_record
+from pipeline.products.publish import sweep
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
+
+LEFT_BEHIND_S = 2 * 86_400.0  # longer than any scene takes, and than the clocks of two nodes differ
 
 
 @flow(name="ingest", persist_result=False, validate_parameters=False)
@@ -48,6 +51,7 @@ def ingest(settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """
     tree = site_settings() if settings is None else Settings.model_validate(settings)
     started, run_id = datetime.now(UTC), new_run_id()
+    sweep(tree.output.root, tree.recipe.label, LEFT_BEHIND_S)
     plan = plan_night(tree)
     log.info("%d found, %d to do, %d already done", plan.found, len(plan.todo), len(plan.done))
     refused = [refused_record(ref, tree, reason) for ref, reason in plan.refused]

@@ -34,10 +34,10 @@ from pipeline.products.views import VIEWS
 from pipeline.products.zarr_store import open_store, temperature_name, write_store
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
 from pipeline.settings import Settings, prior_path
-from pipeline.superres.checkpoint import Checkpoint
 from pipeline.superres.device import share_threads
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.prior import Prior
+from pipeline.training_state import KeptTraining, checkpoint_path
 
 log = logging.getLogger(__name__)
 
@@ -127,46 +127,20 @@ def load_kernel(path: Path | None) -> NDArray[np.floating] | None:
         ) from error
 
 
-def training_checkpoint(ref: SceneRef, settings: Settings) -> Checkpoint:
-    """Where a scene's training is kept: by content and recipe, so that any node goes on from it."""
-    path = checkpoint_path(ref, settings)
-    last_s = [time.monotonic()]
-
-    def read() -> bytes | None:
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def write(state: bytes) -> None:
-        layout.write_bytes(path, state)
-        last_s[0] = time.monotonic()
-
-    def due() -> bool:
-        return time.monotonic() - last_s[0] >= settings.run.checkpoint_s
-
-    return Checkpoint(read, write, due, recipe=f"{settings.recipe.digest}:{ref.digest}")
-
-
-def checkpoint_path(ref: SceneRef, settings: Settings) -> Path:
-    """The file of `training_checkpoint`."""
-    root = settings.run.scratch or settings.output.root
-    return layout.scratch_folder(root, settings.recipe.label, ref.scene_id) / "training.safetensors"
-
-
 def _sharpen(scene: Scene, settings: Settings, *, clock: _Clock, progress: Progress) -> Record:
     ref, out, label = scene.ref, settings.output.root, settings.recipe.label
     _refuse_full_disk(scene, settings)
     device = resolve_device(settings.run.device)
     threads = share_threads(settings.run.workers, settings.run.threads)
-    with clock("enhance"):
+    kept = KeptTraining(ref, settings)
+    with clock("enhance"), kept.flushed():
         enhancement = enhance(
             scene,
             settings.recipe,
             device=device,
             prior=load_prior(settings.recipe.prior),
             kernel=load_kernel(settings.recipe.degrade.kernel),
-            checkpoint=training_checkpoint(ref, settings),
+            checkpoint=kept.checkpoint,
             progress=progress,
         )
     made = {**enhancement.provenance, **_provenance(scene, device, threads)}

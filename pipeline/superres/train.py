@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.func import functional_call
 
 from pipeline.settings import TrainSettings
+from pipeline.superres.adam import Adam
 from pipeline.superres.checkpoint import Checkpoint, TrainState
 from pipeline.superres.losses import training_loss
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.pairs import Batch
+from pipeline.superres.schedule import learning_rate, ready_to_drop
 
 LOOK_EVERY = 20
-FIT_EVERY, FIT_WINDOW, FIT_RATIO = 60, 256, 1.5  # linear_fit, as the authors of ZSSR do it
-WARM_UP = 0.3  # share of one_cycle's steps in which the rate rises
 RELATIVE_EXPLOSION = 20.0
 Weights = dict[str, Tensor]
 
@@ -112,24 +112,24 @@ def train(
     run = _Run.begin(network, settings, device)
     if checkpoint is not None and (state := checkpoint.load()) is not None:
         run.restore(state)
+        log.info("training goes on from step %d of %d", run.step, settings.steps)
     if run.step == 0:
         run.validate(pairs.validation)
     dtype = autocast_dtype(settings, device)
     while run.step < settings.steps and not run.stopped:
         losses, terms = [], []
         for _ in range(min(LOOK_EVERY, settings.steps - run.step)):
-            for group in run.optimizer.param_groups:
-                group["lr"] = learning_rate(settings, run.step, run.drops) * run.rate_factor
+            run.optimizer.rate = learning_rate(settings, run.step, run.drops) * run.rate_factor
             batch = pairs.batch(np.random.default_rng([seed, run.step])).to(device)
             with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
                 answer = network(batch.lr, batch.base, batch.noise)
             one = network.unit * network.sigma
             loss, parts = training_loss(answer / one, batch.truth / one, batch.weight, settings)
-            run.optimizer.zero_grad(set_to_none=True)
+            run.optimizer.zero_grad()
             run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            run.scaler.unscale_(run.optimizer)
+            run.scaler.unscale_(run.optimizer)  # type: ignore[arg-type]
             torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
-            run.scaler.step(run.optimizer)
+            run.scaler.step(run.optimizer)  # type: ignore[arg-type]
             run.scaler.update()
             run.average()
             run.step += 1
@@ -152,29 +152,13 @@ def autocast_dtype(settings: TrainSettings, device: torch.device) -> torch.dtype
     return {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[settings.mixed_precision]
 
 
-def learning_rate(settings: TrainSettings, step: int, drops: int = 0) -> float:
-    """The rate of a step; `drops` counts what linear_fit has divided by ten."""
-    highest, lowest, steps = settings.learning_rate, settings.min_learning_rate, settings.steps or 1
-    lowest = min(lowest, highest)
-    if settings.schedule == "linear_fit":
-        return max(highest * 0.1**drops, lowest)
-    if settings.schedule == "step":  # seed 001: 10,000 of 15,000
-        return highest if 3 * step < 2 * steps else max(highest / 10, lowest)
-    warm = int(WARM_UP * steps) if settings.schedule == "one_cycle" else 0
-    if step < warm:
-        start = highest / 25
-        return start + (highest - start) * 0.5 * (1 - math.cos(math.pi * step / warm))
-    done = (step - warm) / max(steps - warm, 1)
-    return lowest + (highest - lowest) * 0.5 * (1 + math.cos(math.pi * done))
-
-
 @dataclass
 class _Run:
     """What changes while a network learns."""
 
     network: DetailNetwork
     settings: TrainSettings
-    optimizer: torch.optim.Optimizer
+    optimizer: Adam
     scaler: torch.amp.GradScaler
     averaged: Weights
     good: TrainState
@@ -199,9 +183,8 @@ class _Run:
 
     @classmethod
     def begin(cls, network: DetailNetwork, settings: TrainSettings, device: torch.device) -> _Run:
-        kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
-        optimizer = kind(network.parameters(), lr=settings.learning_rate, weight_decay=decay)
+        optimizer = Adam(network, weight_decay=decay)
         half = autocast_dtype(settings, device) == torch.float16
         scaler = torch.amp.GradScaler(device.type, enabled=half)
         weights = _weights(network)
@@ -222,12 +205,15 @@ class _Run:
         if reason := explosion(losses, self.losses, self.settings.explosion_loss):
             self._go_back(reason)
             return False
-        rate = float(self.optimizer.param_groups[0]["lr"])
         means = {name: float(torch.stack([part[name] for part in terms]).mean()) for name in terms[0]}
         self.losses += losses
-        self.curve.append({"step": self.step, "loss": float(np.mean(losses)), **means, "learning_rate": rate})
-        if self.settings.schedule == "linear_fit":
-            self._fit_line()
+        self.curve.append(
+            {"step": self.step, "loss": float(np.mean(losses)), **means, "learning_rate": self.optimizer.rate}
+        )
+        if self.settings.schedule == "linear_fit" and ready_to_drop(self.losses):
+            self.drops += 1
+            if self.settings.learning_rate * 0.1**self.drops < self.settings.min_learning_rate:
+                self.stopped = "the learning rate has reached its floor"
         self.good = self._snapshot()
         return True
 
@@ -277,10 +263,7 @@ class _Run:
 
     def restore(self, state: TrainState) -> None:
         """The inverse of `state`."""
-        parts: dict[str, Weights] = {"now": {}, "good": {}, "best": {}}
-        for name, tensor in state.tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
+        parts = _sorted_by_part(state.tensors)
         self._return_to(TrainState(parts["now"], state.notes["now"]))
         self.good, self.best = TrainState(parts["good"], state.notes["good"]), parts["best"]
         for name, value in state.notes["counters"].items():
@@ -290,27 +273,16 @@ class _Run:
         """Weights, averages and the optimizer's memory; copies."""
         tensors = {f"weight.{name}": tensor for name, tensor in _weights(self.network).items()}
         tensors |= {f"average.{name}": tensor.clone() for name, tensor in self.averaged.items()}
-        for number, memory in self.optimizer.state_dict()["state"].items():
-            for name, value in memory.items():
-                tensors[f"optimizer.{number}.{name}"] = value.detach().clone()
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         return TrainState(tensors, {"step": self.step, "scaler": self.scaler.state_dict()})
 
     def _return_to(self, state: TrainState) -> None:
         """The inverse of `_snapshot`."""
-        weights: Weights = {}
-        memory: dict[int, Weights] = {}
-        for name, tensor in state.tensors.items():
-            part, _, rest = name.partition(".")
-            if part == "weight":
-                weights[rest] = tensor
-            elif part == "average":
-                self.averaged[rest].copy_(tensor)
-            else:
-                number, _, moment = rest.partition(".")
-                memory.setdefault(int(number), {})[moment] = tensor.clone()
-        self._load(weights)
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        parts = _sorted_by_part(state.tensors)
+        self._load(parts["weight"])
+        for name, tensor in parts["average"].items():
+            self.averaged[name].copy_(tensor)
+        self.optimizer.restore(parts["optimizer"])
         self.scaler.load_state_dict(dict(state.notes["scaler"]))
         self.step = int(state.notes["step"])
 
@@ -320,18 +292,6 @@ class _Run:
         self.rate_factor /= 2
         if self.restored > 1:
             self.stopped = f"exploded again at half the learning rate: {reason}"
-
-    def _fit_line(self) -> None:
-        """Divide the rate by ten where the losses no longer fall faster than they scatter."""
-        if self.step % FIT_EVERY or len(self.losses) < FIT_WINDOW:
-            return
-        recent = np.array(self.losses[-FIT_WINDOW:])
-        slope, start = np.polyfit(np.arange(FIT_WINDOW), recent, 1)
-        scatter = float(np.std(recent - (slope * np.arange(FIT_WINDOW) + start)))
-        if -FIT_RATIO * slope < scatter:
-            self.drops += 1
-            if self.settings.learning_rate * 0.1**self.drops < self.settings.min_learning_rate:
-                self.stopped = "the learning rate has reached its floor"
 
     def _load(self, weights: Weights) -> None:
         with torch.no_grad():
@@ -368,6 +328,15 @@ def validation_loss(network: DetailNetwork, weights: Weights, batches: Sequence[
 
 def _weights(network: DetailNetwork) -> Weights:
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+
+def _sorted_by_part(tensors: Mapping[str, Tensor]) -> dict[str, Weights]:
+    """{"a.b": x, "c.d": y} to {"a": {"b": x}, "c": {"d": y}}."""
+    parts: dict[str, Weights] = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
 
 
 def _copy(weights: Weights) -> Weights:
