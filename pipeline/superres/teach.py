@@ -84,9 +84,10 @@ class TeachSettings:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A lesson, the units of its scene, and the enlargement that made its base."""
+    """A lesson, how many of its pixels count, its scene's units, and noise as its base enlarges it."""
 
     lesson: Lesson
+    area: float
     unit: float
     sigma: float
     bank: tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -122,7 +123,7 @@ class PriorPairs:
         )
 
     def _patch(self, shelf: Sequence[Chapter], generator: np.random.Generator) -> tuple[list[Image], float]:
-        area = np.array([chapter.lesson.weight.sum() for chapter in shelf])
+        area = np.array([chapter.area for chapter in shelf])
         chapter = shelf[int(generator.choice(len(shelf), p=area / area.sum()))]
         crop = self.settings.pairs.crop_px or 24
         patch = chapter.lesson.patch(crop, self.settings.pairs.informative_fraction, generator)
@@ -227,7 +228,8 @@ def _chapters(
         whole = torch.from_numpy(lesson.weight[::scale, ::scale] > 0)
         if assumed_px not in banks:
             banks[assumed_px] = _noise_bank(base, generator)
-        yield Chapter(lesson, detail_unit(torch.from_numpy(lesson.lr), whole), sigma, banks[assumed_px])
+        unit = detail_unit(torch.from_numpy(lesson.lr), whole)
+        yield Chapter(lesson, float(lesson.weight.sum()), unit, sigma, banks[assumed_px])
 
 
 def _noise_bank(

@@ -8,6 +8,7 @@ ends with the very weights of an undisturbed one.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from pipeline.superres.losses import training_loss
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.pairs import Batch
 from pipeline.superres.schedule import learning_rate, ready_to_drop
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY = 20
 RELATIVE_EXPLOSION = 20.0

@@ -1,13 +1,17 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.settings import PairSettings, TrainSettings
+from pipeline.superres.adam import Adam
 from pipeline.superres.checkpoint import Checkpoint, TrainState, pack, unpack
 from pipeline.superres.pairs import calibrate
-from pipeline.superres.train import explosion, learning_rate, train
+from pipeline.superres.schedule import learning_rate, ready_to_drop
+from pipeline.superres.train import explosion, train
 from tests.superres.test_every_network import make_network
 from tests.superres.test_pairs import landscape, pairs_of
 
@@ -179,3 +183,42 @@ def test_linear_fit_divides_by_ten_down_to_its_floor():
     settings = TrainSettings(steps=10, learning_rate=1e-3, min_learning_rate=9e-6, schedule="linear_fit")
     rates = [learning_rate(settings, 0, drops) for drops in range(4)]
     assert rates == pytest.approx([1e-3, 1e-4, 1e-5, 9e-6])
+
+
+def test_linear_fit_drops_when_losses_scatter_more_than_they_fall():
+    noise = np.random.default_rng(0).normal(0, 0.1, 300)
+    falling, level = 10 - 0.5 * np.arange(300) + noise, 1 + noise
+    assert not ready_to_drop(falling.tolist())
+    assert ready_to_drop(level.tolist())
+    assert not ready_to_drop(level[:299].tolist())
+    assert not ready_to_drop(level[:240].tolist())
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_our_optimizer_is_torchs(weight_decay):
+    ours, theirs = (make_network("srcnn", 2, channels=8) for _ in range(2))
+    adam = Adam(ours, weight_decay=weight_decay)
+    reference = torch.optim.AdamW(theirs.parameters(), weight_decay=weight_decay)
+    lr, base = torch.randn(2, 1, 8, 8), torch.randn(2, 1, 16, 16)
+    for step in range(5):
+        adam.rate = reference.param_groups[0]["lr"] = 1e-2 / (step + 1)
+        for network, optimizer in ((ours, adam), (theirs, reference)):
+            optimizer.zero_grad()
+            (network(lr, base) - base.roll(1, -1)).abs().mean().backward()
+            optimizer.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_half_precision_learns_with_a_scaled_gradient(pairs):
+    _, report = teach(pairs, SETTINGS.model_copy(update={"mixed_precision": "float16"}))
+    assert report.best_validation < 0.9 * report.first_validation
+
+
+def test_training_does_not_wait_for_a_compiler():
+    code = (
+        "import sys, numpy, torch; from tests.superres.test_train import teach, pairs_of, landscape\n"
+        "teach(pairs_of(landscape())); print('torch._dynamo' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
