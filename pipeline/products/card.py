@@ -267,7 +267,7 @@ def _curve(figure: Figure, curve: Sequence[CurvePoint]) -> None:
 
 def _numbers(figure: Figure, context: ViewContext) -> None:
     """The figures in two columns, what matters most first; flags have their own legend."""
-    known = {**context.summary.figures(), **context.figures}
+    known = {**context.figures, **context.summary.figures()}
     first = [name for name in _FIRST_NUMBERS if name in known]
     rest = [name for name in known if name not in first and not name.startswith("flag_")]
     lines = number_lines({name: known[name] for name in first + rest})[:_MOST_NUMBERS]
