@@ -61,7 +61,7 @@ def write_store(
         compression: Zstandard level.
         tile_px: Side of a tile in scene pixels; rounded up until tiles cover whole chunks.
         workers: Tiles at a time; memory grows with it, not with the scene.
-        progress: Called after each tile with (done, all) by the calling thread; never with a distributed client.
+        progress: Called by the calling thread with tiles (done, all); never with a distributed client.
         scheduler: "threads", any other name dask knows, a distributed `Client`, or a `get` function.
         created: UTC time for the attributes, ISO 8601 with Z; now if None.
         institution: Who publishes the product.
