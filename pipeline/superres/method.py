@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from pipeline.grid import Window
 from pipeline.superres.consistency import Projection
-from pipeline.superres.device import base_upscaler
 from pipeline.superres.infer import Reduce
 from pipeline.superres.tiles import compute_passes, compute_window
-from pipeline.superres.upscaler import Upscaler, cut_mirrored
+from pipeline.superres.upscaler import Upscaler
 
 Floats = NDArray[np.float32]
 
@@ -82,25 +81,17 @@ class Method:
 
     def __call__(self, picture: Picture, window: Window) -> Answer:
         """One window of the picture, `scale` times finer."""
-        halo = self.projection.reach_px if self.projection is not None else 0
-        outer = Window(
-            window.row - halo, window.column - halo, window.height + 2 * halo, window.width + 2 * halo
-        )
+        # Beyond the scene's own border every step mirrors it by itself; inside, a halo is borrowed.
+        outer = window.grow(self.projection.reach_px if self.projection is not None else 0, picture.lr.shape)
         base = compute_window(self.base, picture.lr, outer)
         hr, spread = base, np.zeros_like(base)
-        gain = cut_mirrored(picture.gain, outer)
+        gain = picture.gain[outer.slices]
         if self.passes and gain.any():
             mean, spread = compute_passes(self.passes, picture.lr, outer, self.reduce)
             fine_gain = np.repeat(np.repeat(gain, self.scale, axis=0), self.scale, axis=1)
             hr = base + fine_gain * (mean - base)
             spread = fine_gain * spread
         if self.projection is not None:
-            hr = self.projection(hr, cut_mirrored(picture.lr, outer), cut_mirrored(picture.valid, outer))
+            hr = self.projection(hr, picture.lr[outer.slices], picture.valid[outer.slices])
         inner = window.within(outer).refine(self.scale).slices
         return Answer(*(np.ascontiguousarray(part[inner]) for part in (hr, base, spread)))
-
-
-def base_method(base: Upscaler | object, projection: Projection | None) -> Method:
-    """A method without a network."""
-    up = base if isinstance(base, Upscaler) else base_upscaler(base)  # type: ignore[arg-type]
-    return Method(base=up, projection=projection)
