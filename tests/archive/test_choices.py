@@ -196,8 +196,15 @@ def test_day_and_night_are_two_candidates_and_a_rule_decides(tmp_path):
 
 @pytest.mark.parametrize("name", ["LST_uncertainty", "LST_err", "sses_bias", "quality_level", "LST_QC"])
 def test_companions_of_a_temperature_are_no_candidates(name, tmp_path):
-    path = netcdf(tmp_path / "a.nc", extra={name: (KELVIN, {"units": "K"})})
+    path = netcdf(tmp_path / "a.nc", name="skin", extra={name: (KELVIN - 9, {"units": "K"})})
     np.testing.assert_array_equal(read(path).temperature, KELVIN)
+
+
+def test_unsigned_counts_in_signed_numbers_are_undone(tmp_path):
+    counts = np.round(KELVIN / 0.005).astype(np.uint16)  # all above 32767
+    attrs = {"units": "K", "scale_factor": 0.005, "_Unsigned": "true", "_FillValue": np.int16(-1)}
+    path = netcdf(tmp_path / "a.nc", data=counts.view(np.int16), attrs=attrs)
+    np.testing.assert_allclose(read(path).temperature, counts * 0.005, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["_FillValue", "_Fillvalue", "missing_value"])

@@ -16,10 +16,11 @@ from rasterio.control import GroundControlPoint
 
 from pipeline.archive import read_scene
 from pipeline.archive.discover import discover
+from pipeline.archive.geotiff import tiff_time
 from pipeline.archive.names import scene_id
 from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
 from tests.archive.finding import find, read, settings_for
-from tests.archive.twins import LAT, LON, TWINS, degrees, landscape, write_nc, write_tif
+from tests.archive.twins import LAT, LON, TWINS, UTM, degrees, landscape, write_nc, write_tif
 
 KELVIN = landscape(8, 9).astype(np.float32)
 RADIANS = {"units": "rad"}
@@ -252,6 +253,19 @@ def test_what_is_no_tiff_is_not_opened_by_any_other_driver(content, tmp_path):
     refused(tmp_path / "bad.tif", "is no GeoTIFF")
 
 
+def test_a_vrt_is_not_opened_even_to_ask_for_its_time(tmp_path):
+    told = "<Metadata><MDI key='TIFFTAG_DATETIME'>2020:02:02 02:02:02</MDI></Metadata><VRTRasterBand"
+    (tmp_path / "bad.tif").write_text(VRT.format("/etc/passwd").replace("<VRTRasterBand", told))
+    assert tiff_time(tmp_path / "bad.tif") is None
+
+
+def test_a_huge_empty_tiff_is_refused_before_it_is_read(tmp_path):
+    with rasterio.open(tmp_path / "sparse.tif", "w", driver="GTiff", count=1, height=9000, width=9000,
+                       dtype="uint16", sparse_ok=True, crs="EPSG:32611", transform=UTM):  # fmt: skip
+        pass
+    refused(tmp_path / "sparse.tif", "declares 9000 x 9000 pixels in .* bytes: an empty picture or a bomb")
+
+
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
 def test_a_truncated_geotiff_is_refused(share, tmp_path):
     noise = np.random.default_rng(0).integers(14000, 16000, (300, 300)).astype(np.uint16)
@@ -289,14 +303,16 @@ def test_huge_dimensions_in_a_tiny_tiff_are_refused(width, height, told, tmp_pat
 
 
 def test_sidecar_files_change_nothing(tmp_path):
-    path = write_tif(tmp_path / "one.tif", KELVIN, units="K", nodata=-1.0)
+    path = write_tif(tmp_path / "one.tif", KELVIN, units="K")
     before = read(path)
     band = "<PAMRasterBand band='1'><Scale>9</Scale></PAMRasterBand>"
     xml = f"<PAMDataset><SRS>EPSG:32633</SRS>{band}</PAMDataset>"
     (tmp_path / "one.tif.aux.xml").write_text(xml)
     (tmp_path / "one.tfw").write_text("1\n0\n0\n-1\n0\n0\n")
     (tmp_path / "one.tif.ovr").write_bytes(b"II*\0")
-    (tmp_path / "one.tif.msk").write_bytes(path.read_bytes())
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(tmp_path / "one.tif", "r+") as file:
+        file.write_mask(np.zeros(KELVIN.shape, np.uint8))
+    assert (tmp_path / "one.tif.msk").exists()
     after = read(path)
     np.testing.assert_array_equal(before.temperature, after.temperature)
     assert before.grid == after.grid
@@ -381,6 +397,7 @@ def test_hostile_attributes_give_a_scene_or_a_reason(attrs, match, tmp_path):
         {"crs_wkt": 'GEOGCS["broken'},
         {"grid_mapping_name": "flat_earth"},
         {"grid_mapping_name": "latitude_longitude", "GeoTransform": "5 1 0 40 0 -1"},
+        {"grid_mapping_name": "latitude_longitude", "GeoTransform": "5.05 0.1 0 40.05 0 -0.1"},
         {"grid_mapping_name": "latitude_longitude", "GeoTransform": "nan nan nan nan nan nan"},
     ],
 )
