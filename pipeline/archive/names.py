@@ -107,22 +107,22 @@ def landsat_sensor(name: str) -> str | None:
     )
 
 
-# The most telling first: product patterns, then general ones. Groups: y year, j day of year, d month and
-# day, t time of day.
+# What marks an acquisition comes first, then any date: a production time may stand beside it.
+# Groups: y year, j day of year, d month and day, t time of day.
 _TIMES = tuple(
     re.compile(rf"(?<![0-9]){pattern}" if pattern[0] == "(" else pattern)
     for pattern in (
+        r"[._]A(?P<y>\d{4})(?P<j>\d{3})\.(?P<t>\d{4})(?!\d)",
+        r"[._]A(?P<y>\d{4})(?P<j>\d{3})(?!\d)",
+        r"doy(?P<y>\d{4})(?P<j>\d{3})(?P<t>\d{6})(?!\d)",
+        r"doy(?P<y>\d{4})(?P<j>\d{3})(?!\d)",
+        r"_s(?P<y>\d{4})(?P<j>\d{3})(?P<t>\d{6})\d?(?!\d)",
         r"(?P<y>\d{4})(?P<d>\d{4})[T_](?P<t>\d{6})(?!\d)",
         r"(?P<y>\d{4})(?P<d>\d{4})T(?P<t>\d{4})(?!\d)",
-        r"doy(?P<y>\d{4})(?P<j>\d{3})(?P<t>\d{6})(?!\d)",
-        r"_s(?P<y>\d{4})(?P<j>\d{3})(?P<t>\d{6})\d?(?!\d)",
-        r"[._]A(?P<y>\d{4})(?P<j>\d{3})\.(?P<t>\d{4})(?!\d)",
         r"(?P<y>\d{4})-(?P<d>\d{2}-\d{2})[T_ ](?P<t>\d{2}[-:]?\d{2}(?:[-:]?\d{2})?)",
         r"(?P<y>\d{4})(?P<d>\d{4})(?P<t>\d{6})(?!\d)",
         r"(?P<y>\d{4})(?P<j>\d{3})(?P<t>\d{6})(?!\d)",
         r"(?P<y>\d{4})(?P<d>\d{4})(?P<t>\d{4})(?!\d)",
-        r"[._]A(?P<y>\d{4})(?P<j>\d{3})(?!\d)",
-        r"doy(?P<y>\d{4})(?P<j>\d{3})(?!\d)",
         r"(?P<y>\d{4})-(?P<d>\d{2}-\d{2})(?!\d)",
         r"(?P<y>\d{4})(?P<d>\d{4})(?!\d)",
         r"(?P<y>\d{4})(?P<j>\d{3})(?!\d)",

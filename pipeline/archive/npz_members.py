@@ -7,12 +7,14 @@ can unpickle.
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -109,7 +111,11 @@ def open_npz(path: Path, settings: ArchiveSettings) -> Iterator[Members]:
         raise
     except _DAMAGE as error:
         raise UnusableInputError(f"is a damaged .npz ({clean(error, 80)})") from error
-    except (ValueError, TypeError, KeyError, OverflowError, SyntaxError, MemoryError) as error:
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a seek to where the directory lied about
+            raise
+        raise UnusableInputError("is a damaged .npz: its directory points nowhere") from error
+    except (ValueError, TypeError, KeyError, OverflowError, SyntaxError, MemoryError, TokenError) as error:
         raise UnusableInputError(f"is no plain .npz ({clean(error, 80)})") from error
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import h5py
 import netCDF4
 import numpy as np
 import pyproj
@@ -170,6 +171,59 @@ def test_a_rotated_grid_of_gdal_is_understood(tmp_path):
         variable.units, variable.grid_mapping = "K", "spatial_ref"
         variable[:] = KELVIN
     np.testing.assert_allclose(tuple(read(tmp_path / "a.nc").grid.transform)[:6], tuple(turned)[:6])
+
+
+STRUCT = """GROUP=GridStructure
+GROUP=GRID_1
+GridName="VIIRS_Grid_Daily_1km_LST21"
+XDim=9
+YDim=8
+UpperLeftPointMtrs=(-4447802.078667,0.000000)
+LowerRightMtrs=(-4439462.449769,-7413.003465)
+Projection=HE5_GCTP_SNSOID
+ProjParams=(6371007.181000,0,0,0,0,0,0,0,0,0,0,0,0)
+END_GROUP=GRID_1
+END_GROUP=GridStructure
+END
+"""
+
+
+def viirs(path, metadata=STRUCT):
+    """A tile in the shape of VNP21A1D: HDF-EOS5, counts of 0.02 K, a misspelled fill attribute."""
+    counts = np.round(KELVIN / 0.02).astype(np.uint16)
+    counts[0, 0] = 0
+    with h5py.File(path, "w") as file:
+        file["HDFEOS INFORMATION/StructMetadata.0"] = np.bytes_(metadata)
+        fields = file.create_group("HDFEOS/GRIDS/VIIRS_Grid_Daily_1km_LST21/Data Fields")
+        fields["LST_1KM"] = counts
+        fields["LST_1KM"].attrs.update({"scale_factor": 0.02, "units": "K", "_Fillvalue": np.uint16(0)})
+        fields["QC"] = np.zeros_like(counts)
+    return path, np.where(counts > 0, counts * 0.02, np.nan)
+
+
+def test_a_viirs_tile_lies_on_the_grid_of_its_struct_metadata(tmp_path):
+    path, truth = viirs(tmp_path / "VNP21A1D.A2019305.h14v09.001.2019306000000.h5")
+    scene = read(path)
+    np.testing.assert_allclose(scene.temperature, truth, rtol=1e-6)
+    assert scene.gsd_m == pytest.approx((926.625433, 926.625433), rel=1e-6)
+    assert scene.grid.transform.c == -4447802.078667
+    assert pyproj.CRS.from_wkt(scene.grid.crs_wkt).coordinate_operation.method_name == "Sinusoidal"
+    assert (scene.sensor.name, scene.ref.acquired) == ("VIIRS M-bands", "2019-11-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("HE5_GCTP_SNSOID", "HE5_GCTP_GEO", "projection HE5_GCTP_GEO is not read"),
+        ("-4439462.449769", "-9999999.9", "no sensible corners"),
+        ("UpperLeftPointMtrs", "Nothing", "have no UpperLeftPointMtrs of 2 numbers"),
+        ("LST21", "other", "has no metadata"),
+    ],
+)
+def test_an_hdf_eos_grid_that_is_not_understood_is_refused(old, new, match, tmp_path):
+    path, _ = viirs(tmp_path / "VNP21A1D.A2019305.h14v09.001.h5", STRUCT.replace(old, new))
+    with pytest.raises(UnusableInputError, match=match):
+        read(path)
 
 
 def two_dimensional(path, lat, lon):

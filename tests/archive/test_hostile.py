@@ -118,6 +118,7 @@ HEADER = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}"
         (npy_with_header("__import__('os').system('touch canary')"), "no plain .npz"),
         (npy_with_header("(" * 5000 + ")" * 5000), "no plain .npz|damaged"),
         (npy_with_header(HEADER.format("<f4", (2, 2)), b"\0" * 16, length=60_000), "no plain|damaged"),
+        (npy_with_header("{'descr': '<f4', 'shape': ("), "no plain .npz"),
         (npy(np.array(["a", "b"])), "holds <U1|real numbers are wanted"),
         (npy(np.zeros((4, 4), dtype=complex)), "real numbers are wanted"),
         (npy(np.zeros((4, 4), dtype=[("a", "f4")])), "real numbers are wanted"),
@@ -162,6 +163,15 @@ def test_an_npz_larger_than_allowed_is_refused_by_its_directory(tmp_path):
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_strange_compression_is_refused(compression, tmp_path):
     refused(zip_of(tmp_path / "bad.npz", [("data.npy", npy(KELVIN))], compression), "strangely compressed")
+
+
+def test_a_directory_that_points_before_the_file_is_refused(tmp_path):
+    path, _ = TWINS["npz"](tmp_path)
+    content = bytearray(path.read_bytes())
+    directory = content.rfind(b"PK\x01\x02")
+    content[directory + 42 : directory + 46] = struct.pack("<L", 0xFFFFFF00)
+    path.write_bytes(content)
+    refused(path, "points nowhere|damaged")
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9, 0.99])

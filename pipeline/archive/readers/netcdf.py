@@ -18,6 +18,8 @@ from pipeline.archive.assemble import Profile, make_scene
 from pipeline.archive.cf_place import place
 from pipeline.archive.cf_variable import choose_variable, quantity_of
 from pipeline.archive.decode import Stored
+from pipeline.archive.georeference import Placement
+from pipeline.archive.hdfeos import eos_placement
 from pipeline.archive.names import acquired_in_name, clean, parse_time
 from pipeline.archive.netcdf import (
     Variable,
@@ -76,7 +78,7 @@ def scene_of(
     settings: ArchiveSettings,
     wanted: Sequence[str] = (),
     mask: Mask | None = None,
-) -> tuple[Stored, Any, Profile]:
+) -> tuple[Stored, Placement, Profile]:
     """Numbers, place and labels of a dataset's temperature.
 
     Args:
@@ -89,7 +91,7 @@ def scene_of(
     path = Path(ref.files[0])
     rule = product_rule(path, settings)
     variable, decided_by = _variable(dataset, rule.variable if rule else None, wanted)
-    placement, turned = place(dataset, variable)
+    placement, turned = _place(dataset, variable)
     picture = packed(variable, path, settings)
     missing, facts = picture.missing, {"units": "attribute", "scale": "attributes", "fill": "attributes"}
     masked = mask(dataset, variable) if mask is not None else None
@@ -105,6 +107,11 @@ def scene_of(
         stored = replace(stored, values=stored.values.T, missing=None if missing is None else missing.T)
     profile = Profile("attributes", _sensor_in_attributes(attributes(dataset)), None, quantity_of(variable))
     return stored, placement, profile
+
+
+def _place(dataset: netCDF4.Dataset, variable: Variable) -> tuple[Placement, bool]:
+    of_eos = eos_placement(dataset, variable)
+    return (of_eos, False) if of_eos is not None else place(dataset, variable)
 
 
 def _variable(dataset: netCDF4.Dataset, ruled: str | None, wanted: Sequence[str]) -> tuple[Variable, str]:
