@@ -135,7 +135,7 @@ def demo_rows(
         }
         if record["product"] and name in truths:
             store = next((settings.output.root / record["product"]).glob("*.zarr"))
-            row |= {"store": str(store), **_errors_k(store, Path(record["ref"]["files"][0]), truths[name])}
+            row |= {"store": str(store), **_errors_k(store, settings.archive.root / name, truths[name])}
         rows.append(row)
     return rows
 

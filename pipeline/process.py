@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.archive import read_scene
+from pipeline.archive.read import digest_of
 from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.grid import Window
 from pipeline.products import layout
@@ -201,6 +202,9 @@ def _fill(
         seconds=clock.seconds,
         assumptions=enhancement.scene.assumptions,
     )
+    # A product may travel: it names its inputs, not the folders of the machine that made it.
+    names = dataclasses.replace(ref, files=tuple(Path(file).name for file in ref.files))
+    record = dataclasses.replace(record, ref=names)
     layout.write_json(files.record, {**record.to_json(), "provenance": enhancement.provenance})
     write_item(context, record)
     return record
@@ -293,7 +297,10 @@ def _refuse_full_disk(scene: Scene, settings: Settings) -> None:
 
 
 def _manifest(ref: SceneRef, settings: Settings) -> dict[str, Any]:
-    inputs = [{"name": Path(file).name, "size": Path(file).stat().st_size} for file in ref.files]
+    inputs = [
+        {"name": file.name, "size": file.stat().st_size, "sha256": digest_of([file])}
+        for file in map(Path, ref.files)
+    ]
     return {
         "content_digest": ref.digest,
         "recipe": settings.recipe.label,

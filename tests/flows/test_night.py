@@ -1,0 +1,105 @@
+"""The nightly flow under Prefect's own test harness."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from flows.demo import write_demo_archive
+from pipeline.settings import load_settings
+
+QUICK = ("recipe.prior=none", "recipe.train.steps=0", "recipe.scale=2", "archive.settle_s=0")
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory):
+    """One server for all flow tests, with a home of its own; starting it takes 15 s."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.fixture
+def settings(tmp_path):
+    write_demo_archive(tmp_path / "archive")
+    roots = (f"archive.root={tmp_path / 'archive'}", f"output.root={tmp_path / 'products'}")
+    return load_settings(assignments=[*QUICK, *roots], environment={})
+
+
+@pytest.mark.slow
+def test_a_night_counts_every_input_once_and_the_next_finds_nothing(prefect_server, settings):
+    from prefect.artifacts import Artifact
+
+    from flows.ingest import ingest
+
+    report = ingest(settings.model_dump(mode="json"))
+    assert report["found"] == sum(report["counts"].values()) == 4
+    assert (report["counts"]["done"], report["counts"]["refused"]) == (3, 1)
+    written = sorted((settings.output.root / settings.recipe.label / "reports").glob("*.json"))
+    assert json.loads(written[-1].read_text()) == report
+    assert "4 inputs: 3 done" in Artifact.get("night-report").data
+
+    again = ingest(settings.model_dump(mode="json"))
+    assert again["scenes"] == []
+    assert again["found"] == sum(again["counts"].values()) == 4
+
+
+@pytest.mark.slow
+def test_a_scene_that_fails_is_reported_and_the_night_goes_on(prefect_server, settings, monkeypatch):
+    from flows.ingest import ingest
+    from pipeline import process
+
+    whole = process.write_store
+
+    def failing(enhancement, *arguments, **keywords):
+        if enhancement.scene.ref.reader == "npz":
+            raise OSError(28, "No space left on device")
+        return whole(enhancement, *arguments, **keywords)
+
+    monkeypatch.setattr(process, "write_store", failing)
+    report = ingest(settings.model_dump(mode="json"))
+    assert (report["counts"]["done"], report["counts"]["failed"]) == (2, 1)
+    failed = next(record for record in report["scenes"] if record["status"] == "failed")
+    assert "No space left on device" in failed["reason"]
+    monkeypatch.undo()
+    healed = ingest(settings.model_dump(mode="json"))
+    assert healed["counts"]["done"] == 1
+    assert healed["counts"]["already done"] == 2
+
+
+def invoke(*arguments):
+    from flows.cli import app
+
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_plan_says_why_each_file_is_taken_or_left(tmp_path):
+    np.savez(tmp_path / "scene.npz", temperature=np.full((40, 40), 290, np.float32), units="K")
+    (tmp_path / "late.tif.part").write_bytes(b"")
+    answer = invoke("plan", tmp_path, tmp_path / "out", "--set", "archive.settle_s=0", "--json")
+    rows = {row["file"]: row["action"] for row in json.loads(answer.stdout)["files"]}
+    assert rows["scene.npz"] == "process"
+    assert answer.exit_code == 0
+
+
+def test_info_says_what_was_understood(tmp_path):
+    np.savez(tmp_path / "scene.npz", temperature=np.full((40, 40), 290, np.float32), units="K")
+    facts = json.loads(invoke("info", tmp_path / "scene.npz", "--json").stdout)
+    assert facts["min_median_max_k"] == [290.0, 290.0, 290.0]
+    assert facts["valid_fraction"] == 1.0
+
+
+def test_an_empty_night_says_so_without_a_server(tmp_path):
+    answer = invoke("run", tmp_path, tmp_path / "out")
+    assert answer.exit_code == 0
+    assert "nothing to do: 0 found" in answer.stdout
+
+
+def test_the_settings_command_prints_every_branch():
+    answer = invoke("settings")
+    for branch in ("[archive]", "[output]", "[run]", "[recipe]", "[recipe.train]"):
+        assert branch in answer.stdout

@@ -1,0 +1,199 @@
+"""The method, start to end: what is promised of every product."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import SkippedSceneError, UnusableInputError
+from pipeline.grid import Window, tile_windows
+from pipeline.radiometry import brightness_temperature, spectral_radiance
+from pipeline.scene import FLAG_FALLBACK, FLAG_FILLED_NEIGHBOR, FLAG_NO_DATA, Sensor
+from pipeline.settings import load_settings
+from pipeline.superres.bases import bicubic
+from pipeline.superres.degrade import Degrade
+from pipeline.superres.enhance import enhance
+from tests.scenes import scene_of, truth_and_lr
+
+CPU = torch.device("cpu")
+QUICK = (
+    "recipe.train.steps=40",
+    "recipe.train.validate_every=20",
+    "recipe.prior=none",
+    "recipe.network.blocks=1",
+)
+BASE_ONLY = ("recipe.train.steps=0", "recipe.prior=none")
+SENSOR_FIGURES = ("recipe.degrade.psf_sigma_px=0.4", "recipe.degrade.nedt_k=0")
+
+
+def recipe(*assignments):
+    return load_settings(assignments=[*SENSOR_FIGURES, *assignments], environment={}).recipe
+
+
+def whole(enhancement):
+    return enhancement.compute(Window(0, 0, *enhancement.scene.grid.shape))
+
+
+def rmse_k(answer, truth, border_px=8):
+    inner = np.s_[border_px:-border_px, border_px:-border_px]
+    return float(np.sqrt(np.mean((answer - truth)[inner].astype(np.float64) ** 2)))
+
+
+def assert_contract(pixels):
+    missing = pixels.flag == FLAG_NO_DATA
+    np.testing.assert_array_equal(np.isnan(pixels.temperature), missing)
+    np.testing.assert_array_equal(np.isnan(pixels.uncertainty), missing)
+    assert (pixels.uncertainty[~missing] >= 0).all()
+    assert np.isfinite(pixels.temperature[~missing]).all()
+
+
+@pytest.mark.parametrize(("scale", "share"), [(2, 0.99), (4, 0.95)])
+def test_the_product_is_closer_to_the_truth_than_bicubic(scale, share):
+    truth, lr = truth_and_lr(192, scale)
+    pixels = whole(enhance(scene_of(lr), recipe(f"recipe.scale={scale}", *BASE_ONLY), device=CPU))
+    assert rmse_k(pixels.temperature, truth) < share * rmse_k(bicubic(lr, scale), truth)
+    assert_contract(pixels)
+
+
+def test_an_untrained_network_over_bicubic_is_bicubic():
+    _, lr = truth_and_lr(128, 4)
+    wanted = recipe("recipe.preset=seed", "recipe.train.steps=0", "recipe.infer.mode=whole")
+    pixels = whole(enhance(scene_of(lr), wanted, device=CPU))
+    np.testing.assert_array_equal(pixels.temperature, bicubic(lr, 4))
+
+
+def test_the_degraded_product_is_the_scene():
+    _, lr = truth_and_lr(192, 4)
+    enhancement = enhance(scene_of(lr), recipe(*QUICK), device=CPU)
+    pixels = whole(enhancement)
+    figures = enhancement.check(lambda window: pixels.temperature[window.slices])
+    assert figures["consistency_rmse_k"] <= 1e-3
+    assert abs(figures["consistency_bias_k"]) <= 1e-3
+
+
+def test_under_noise_the_product_is_consistent_within_the_noise():
+    _, lr = truth_and_lr(192, 4, nedt_k=0.1)
+    enhancement = enhance(scene_of(lr), recipe("recipe.degrade.nedt_k=0.1", *BASE_ONLY), device=CPU)
+    pixels = whole(enhancement)
+    figures = enhancement.check(lambda window: pixels.temperature[window.slices])
+    assert figures["consistency_rmse_k"] <= 0.1
+    assert abs(figures["consistency_bias_k"]) <= 1e-3
+
+
+def test_energy_is_consistent_where_the_wavelength_is_known():
+    truth, _ = truth_and_lr(128, 4)
+    truth[40:60, 40:60] += 60
+    degrade = Degrade.gaussian(4, 0.4)
+    energy = degrade(spectral_radiance(truth.astype(np.float64), 10.9))
+    lr = brightness_temperature(np.asarray(energy), 10.9).astype(np.float32)
+    sensor = Sensor("one band", 70.0, 0.4, 0.0, 10.9, "made for tests")
+    scene = scene_of(lr, sensor=sensor, quantity="brightness_temperature")
+    pixels = whole(enhance(scene, recipe(*BASE_ONLY), device=CPU))
+    seen = np.asarray(degrade(spectral_radiance(pixels.temperature.astype(np.float64), 10.9)))
+    np.testing.assert_allclose(brightness_temperature(seen, 10.9), lr, atol=0.02)
+
+
+@pytest.mark.parametrize("tile_px", [9, 16, 23, 40, 64])
+def test_tiles_of_any_size_give_the_same_pixels(tile_px):
+    _, lr = truth_and_lr(256, 4, nedt_k=0.05)
+    lr[20:24, 30:34] = np.nan
+    enhancement = enhance(scene_of(lr), recipe("recipe.degrade.nedt_k=0.05", *QUICK), device=CPU)
+    once = whole(enhancement)
+    for window in tile_windows(lr.shape, tile_px):
+        part, fine = enhancement.compute(window), window.refine(4).slices
+        np.testing.assert_allclose(part.temperature, once.temperature[fine], atol=2e-3)
+        np.testing.assert_allclose(part.uncertainty, once.uncertainty[fine], atol=2e-3)
+        np.testing.assert_array_equal(part.flag, once.flag[fine])
+
+
+def test_the_same_seed_gives_the_same_pixels():
+    _, lr = truth_and_lr(128, 4)
+    first, again, other = (
+        whole(
+            enhance(
+                scene_of(lr), recipe(*QUICK, "recipe.gate.enabled=false", f"recipe.seed={seed}"), device=CPU
+            )
+        )
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.temperature, again.temperature)
+    assert (first.temperature != other.temperature).any()
+
+
+def test_what_lies_under_the_mask_never_matters():
+    _, lr = truth_and_lr(192, 4)
+    lr[10:20, 10:20] = np.nan
+    wild = lr.copy()
+    wild[10:20, 10:20] = np.inf
+    tame, same = (whole(enhance(scene_of(each), recipe(*BASE_ONLY), device=CPU)) for each in (lr, wild))
+    np.testing.assert_array_equal(tame.temperature, same.temperature)
+    assert_contract(tame)
+    assert (tame.flag[80:84, 36:40] == FLAG_FILLED_NEIGHBOR).all()
+
+
+def test_an_offset_in_kelvin_passes_through():
+    _, lr = truth_and_lr(128, 4)
+    plain, warmer = (whole(enhance(scene_of(each), recipe(*BASE_ONLY), device=CPU)) for each in (lr, lr + 10))
+    np.testing.assert_allclose(warmer.temperature, plain.temperature + 10, atol=5e-3)
+
+
+CORNERS = {
+    "constant": lambda: np.full((40, 40), 290.0),
+    "one row": lambda: 290 + np.arange(40.0)[None],
+    "one pixel": lambda: np.full((1, 1), 290.0),
+    "one valid pixel": lambda: np.where(np.arange(400).reshape(20, 20) == 210, 290.0, np.nan),
+    "checkerboard": lambda: 290.0 + 5 * (np.indices((40, 40)).sum(0) % 2),
+    "striping": lambda: 290.0 + np.tile([[0.0], [0.6]], (20, 40)),
+    "missing columns": lambda: np.where(
+        np.arange(40)[None] % 10 == 3, np.nan, 290.0 + np.arange(40)[:, None] / 9
+    ),
+    "eight bits": lambda: np.round(truth_and_lr(160, 4)[1] * 2) / 2,
+    "smaller than a patch": lambda: truth_and_lr(48, 4)[1],
+    "a fire": lambda: np.where(np.arange(1600).reshape(40, 40) == 820, 1100.0, 290.0),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_odd_scenes_end_as_a_product_that_keeps_the_contract(name):
+    lr = CORNERS[name]().astype(np.float32)
+    enhancement = enhance(scene_of(lr), recipe(*QUICK), device=CPU)
+    pixels = whole(enhancement)
+    assert_contract(pixels)
+    np.testing.assert_array_equal(np.isfinite(pixels.temperature[::4, ::4]), np.isfinite(lr))
+    figures = enhancement.check(lambda window: pixels.temperature[window.slices])
+    assert figures["consistency_rmse_k"] <= 2e-3
+
+
+def test_a_scene_too_small_to_learn_from_falls_back_with_a_reason():
+    enhancement = enhance(scene_of(truth_and_lr(48, 4)[1]), recipe(*QUICK), device=CPU)
+    assert "too few for x4" in enhancement.fallback
+    assert (whole(enhancement).flag == FLAG_FALLBACK).all()
+
+
+def test_a_training_that_explodes_ends_as_the_base():
+    _, lr = truth_and_lr(192, 4)
+    wild = recipe("recipe.train.learning_rate=1", "recipe.train.explosion_loss=0.01", *QUICK)
+    exploded = enhance(scene_of(lr), wild, device=CPU)
+    base = enhance(scene_of(lr), recipe(*BASE_ONLY), device=CPU)
+    assert "training" in exploded.fallback
+    np.testing.assert_array_equal(whole(exploded).temperature, whole(base).temperature)
+
+
+def test_a_scene_without_a_valid_pixel_is_skipped():
+    with pytest.raises(SkippedSceneError, match="none of the 100 pixels is valid"):
+        enhance(scene_of(np.full((10, 10), np.nan)), recipe(*QUICK), device=CPU)
+
+
+def test_radiance_without_a_wavelength_is_refused():
+    with pytest.raises(UnusableInputError, match="wavelength of test sensor is unknown"):
+        enhance(scene_of(truth_and_lr(64, 4)[1]), recipe("recipe.degrade.domain=radiance"), device=CPU)
+
+
+def test_a_hole_changes_no_pixel_far_from_it():
+    _, lr = truth_and_lr(320, 4)
+    torn = lr.copy()
+    torn[40, 40] = np.nan
+    settings = recipe("recipe.network.base=back_projected", *BASE_ONLY)
+    full, part = (whole(enhance(scene_of(each), settings, device=CPU)) for each in (lr, torn))
+    far = np.ones_like(full.temperature, dtype=bool)
+    far[100:224, 100:224] = False
+    np.testing.assert_allclose(part.temperature[far], full.temperature[far], atol=1e-3)

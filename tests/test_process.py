@@ -1,0 +1,160 @@
+"""One scene through all rooms: what is published, what is refused, what a kill leaves behind."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from flows.demo import write_demo_archive
+from pipeline.archive.discover import discover
+from pipeline.night import plan_night
+from pipeline.process import STAGES, process_scene
+from pipeline.products.publish import verify
+from pipeline.settings import load_settings
+
+QUICK = ("recipe.prior=none", "recipe.train.steps=0", "recipe.scale=2", "archive.settle_s=0")
+
+
+def settings_for(archive, out, *assignments):
+    roots = (f"archive.root={archive}", f"output.root={out}")
+    return load_settings(assignments=[*QUICK, *roots, *assignments], environment={})
+
+
+@pytest.fixture(scope="module")
+def demo_archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "archive"
+    write_demo_archive(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def night(demo_archive, tmp_path_factory):
+    """Settings and records of all demo scenes, processed once."""
+    settings = settings_for(demo_archive, tmp_path_factory.mktemp("products"))
+    return settings, [process_scene(ref, settings) for ref in discover(settings.archive).scenes]
+
+
+def test_good_scenes_end_in_products_and_the_broken_one_in_a_reason(night):
+    _, records = night
+    assert sorted(record.status for record in records) == ["done", "done", "done", "refused"]
+    refused = next(record for record in records if record.status == "refused")
+    assert "cut short or damaged" in refused.reason
+    assert "\n" not in refused.reason
+
+
+def test_every_product_is_whole_and_opens_in_one_line(night):
+    settings, records = night
+    for record in records:
+        if record.product:
+            folder = settings.output.root / record.product
+            verify(folder)
+            with xr.open_zarr(next(folder.glob("*.zarr"))) as product:
+                assert product["surface_temperature"].attrs["units"] == "K"
+                assert "spatial_ref" in product.variables
+
+
+def test_the_record_holds_the_contract_checked_on_the_file(night):
+    _, records = night
+    for record in records:
+        if record.status == "done":
+            assert record.figures["consistency_rmse_k"] <= 0.1
+            assert abs(record.figures["consistency_bias_k"]) <= 1e-3
+
+
+def test_the_product_names_no_folder_of_the_machine_that_made_it(night):
+    settings, records = night
+    for record in records:
+        if record.product:
+            folder = settings.output.root / record.product
+            for path in folder.rglob("*.json"):
+                assert str(settings.archive.root) not in path.read_text(), path.name
+                assert ".tmp-" not in path.read_text(), path.name
+
+
+def test_a_second_night_has_nothing_to_do(night):
+    settings, records = night
+    plan = plan_night(settings)
+    assert plan.todo == ()
+    assert len(plan.done) == 3
+    assert [record.status for record in plan.ended] == ["refused"]
+    assert plan.found == len(records)
+
+
+def test_another_rule_for_the_archive_tries_refused_scenes_again(night):
+    settings, _ = night
+    archive = settings.archive.model_copy(update={"strict": True})
+    plan = plan_night(settings.model_copy(update={"archive": archive}))
+    assert len(plan.todo) == 1
+
+
+def test_another_recipe_is_another_product(night, tmp_path):
+    settings, _ = night
+    other = settings_for(settings.archive.root, settings.output.root, "recipe.seed=3")
+    assert len(plan_night(other).todo) == 4
+
+
+def test_a_scene_with_too_few_valid_pixels_is_skipped(tmp_path):
+    lr = np.full((50, 50), np.nan, np.float32)
+    lr[:2, :2] = 290
+    np.savez(tmp_path / "empty.npz", temperature=lr, units="K")
+    settings = settings_for(tmp_path, tmp_path / "out")
+    record = process_scene(discover(settings.archive).scenes[0], settings)
+    assert (record.status, record.reason) == ("skipped", "0.2% of pixels are valid, 5.0% needed")
+
+
+def test_a_full_disk_is_said_before_the_work(demo_archive, tmp_path, monkeypatch):
+    settings = settings_for(demo_archive, tmp_path / "out")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("usage", (), {"free": 1000})())
+    with pytest.raises(OSError, match=r"GB of free disk may be needed .* 0\.00 GB are free"):
+        process_scene(discover(settings.archive).scenes[0], settings)
+
+
+KILLED = """
+    import os, signal, sys
+    from pipeline.archive.discover import discover
+    from pipeline.process import process_scene
+    from pipeline.settings import load_settings
+
+    archive, out, stage = sys.argv[1:]
+    settings = load_settings(assignments=[*{quick!r}, f"archive.root={{archive}}", f"output.root={{out}}"])
+
+    def kill(now, fraction):
+        if now == stage:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process_scene(discover(settings.archive).scenes[0], settings, progress=kill)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "train"])
+def test_kill_9_at_any_stage_leaves_nothing_visible_and_the_next_run_finishes(stage, demo_archive, tmp_path):
+    script = textwrap.dedent(KILLED.format(quick=QUICK))
+    arguments = [sys.executable, "-W", "ignore", "-c", script, str(demo_archive), str(tmp_path), stage]
+    killed = subprocess.run(arguments, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    settings = settings_for(demo_archive, tmp_path)
+    label = tmp_path / settings.recipe.label
+    visible = [path for path in label.rglob("MANIFEST.json") if ".tmp-" not in str(path)]
+    if stage != "publish":  # its last call comes after the rename
+        assert visible == []
+    record = process_scene(discover(settings.archive).scenes[0], settings)
+    assert record.status == "done"
+    verify(tmp_path / record.product)
+    assert len([path for path in label.rglob("MANIFEST.json") if ".tmp-" not in str(path)]) == 1
+
+
+def test_settings_and_software_are_in_the_record(night):
+    settings, records = night
+    folder = settings.output.root / next(record.product for record in records if record.product)
+    provenance = json.loads((folder / "record.json").read_text())["provenance"]
+    assert provenance["recipe"]["scale"] == 2
+    assert {"torch", "numpy", "zarr", "thermal-sr"} <= set(provenance["software"])
+    assert provenance["device"]["type"] == "cpu"
+    assert provenance["content_digest"]
