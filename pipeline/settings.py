@@ -30,7 +30,9 @@ class ProductRule(_Branch):
     """What a person says of files that do not say it themselves."""
 
     pattern: str = Field(description="Files this rule is for: a glob on the path below the archive root.")
-    variable: str | None = Field(None, description="NetCDF variable or NPZ key that holds the temperature.")
+    variable: str | None = Field(
+        None, description="NetCDF variable, NPZ key or GeoTIFF band (number or name) of the temperature."
+    )
     units: str | None = Field(None, description='Unit after scale and offset: "K", "degC", "degF".')
     scale: float | None = Field(None, description="Temperature = number * scale + offset.")
     offset: float | None = Field(None, description="See scale.")

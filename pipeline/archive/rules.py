@@ -6,10 +6,12 @@ the same rule serves a folder and a single file.
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline.archive.sensors import sensor
+from pipeline.errors import SettingsError
 from pipeline.settings import ArchiveSettings, ProductRule
 
 
@@ -27,7 +29,10 @@ def product_rule(path: Path, settings: ArchiveSettings) -> ProductRule | None:
 
 
 def check_rules(settings: ArchiveSettings) -> None:
-    """Raises `SettingsError` where a rule names a sensor that the table does not have."""
+    """Raises `SettingsError` where a rule names no sensor of the table or the period is bounded by no date."""
+    for name, day in (("since", settings.since), ("until", settings.until)):
+        if day is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day):
+            raise SettingsError(f"archive.{name}: a date (YYYY-MM-DD) is wanted, found {day!r}")
     for rule in settings.products:
         if rule.sensor is not None:
             sensor(rule.sensor)

@@ -186,6 +186,12 @@ def test_a_period_takes_the_scenes_of_its_days_and_the_undated(since, until, tak
     assert names(found, tmp_path) == [f"scene_{day}.tif" for day in taken]
 
 
+@pytest.mark.parametrize("day", ["20210615", "June", "2021-6-15", "2021-06-15T00:00:00Z"])
+def test_a_period_bounded_by_no_date_is_a_wrong_setting(day, tmp_path):
+    with pytest.raises(SettingsError, match=r"archive\.until: a date \(YYYY-MM-DD\) is wanted, found"):
+        discover(settings_for(tmp_path, until=day))
+
+
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
