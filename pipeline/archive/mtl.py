@@ -20,7 +20,7 @@ _LARGEST_BYTES = 1 << 20
 _LINE = re.compile(r"^\s*([A-Z0-9_]+)\s*=\s*(.+?)\s*$", re.MULTILINE)
 
 # K1 (W m-2 sr-1 um-1) and K2 (K) where an old MTL leaves them out.
-# Source: Chander, Markham and Helder 2009, Table 6 (doi:10.1016/j.rse.2009.01.007).
+# Source: Chander, Markham and Helder 2009 (doi:10.1016/j.rse.2009.01.007).
 _CONSTANTS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("TM", "LANDSAT_4"): (671.62, 1284.30),
     ("TM", "LANDSAT_5"): (607.76, 1260.56),

@@ -29,7 +29,7 @@ def product_rule(path: Path, settings: ArchiveSettings) -> ProductRule | None:
 
 
 def check_rules(settings: ArchiveSettings) -> None:
-    """Raises `SettingsError` where a rule names no sensor of the table or the period is bounded by no date."""
+    """Raises `SettingsError` where a rule names an unknown sensor or a bound of the period is no date."""
     for name, day in (("since", settings.since), ("until", settings.until)):
         if day is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day):
             raise SettingsError(f"archive.{name}: a date (YYYY-MM-DD) is wanted, found {day!r}")

@@ -37,16 +37,16 @@ _NAN = math.nan
 SENSORS: Mapping[str, Sensor] = {
     "TIRS": _sensor(
         "Landsat 8 TIRS", 100.0, 0.35, 0.05, 10.895,
-        "nominal; f/1.64 optics and 25 um detectors pass 0.35 at Nyquist by diffraction alone, the edges of "
-        "Wenny et al. 2015 (doi:10.3390/rs70201962) are softer; NEdT 0.05 K in flight, 0.4 K required",
+        "nominal; f/1.64 optics and 25 um detectors pass 0.35 at Nyquist by diffraction alone (computed), so "
+        "the whole can only be softer; NEdT about 0.05 K in flight, 0.4 K required",
     ),
     "TIRS-2": _sensor(
         "Landsat 9 TIRS-2", 100.0, 0.35, 0.06, 10.895,
-        "nominal; as TIRS: Eon et al. 2024 (doi:10.3390/rs16061065) find no difference in spatial response",
+        "nominal; as TIRS, with which Eon et al. 2024 (doi:10.3390/rs16061065) find it consistent in space",
     ),
     "ETM+": _sensor(
         "Landsat 7 ETM+", 60.0, 0.35, 0.22, 11.45,
-        "nominal; Landsat 7 Science Data Users Handbook, band 6: 0.35 at Nyquist required of the square wave",
+        "nominal; band 6: a square-wave response of 0.35 at Nyquist required; NEdT about 0.22 K in flight",
     ),
     "TM": _sensor(
         "Landsat 4/5 TM", 120.0, 0.35, 0.30, 11.45,
@@ -55,12 +55,12 @@ SENSORS: Mapping[str, Sensor] = {
     "ECOSTRESS": _sensor(
         "ISS ECOSTRESS", 70.0, 0.40, 0.10, _NAN,
         "nominal; 38 m x 69 m detectors averaged to 70 m, f/2 optics pass 0.43 at Nyquist by diffraction, "
-        "nearest-neighbor gridding on top; NEdT about 0.1 K",
+        "computed, nearest-neighbor gridding on top; NEdT about 0.1 K",
     ),
     "MODIS": _sensor(
         "Terra/Aqua MODIS", 1000.0, 0.35, 0.05, _NAN,
-        "MODIS technical specification: NEdT 0.05 K in bands 31 and 32; nominal MTF: 0.30 at Nyquist is "
-        "required, and lunar edges find every band well above it",
+        "nominal; NEdT 0.05 K required in bands 31 and 32; MTF 0.30 at Nyquist required, and lunar edges "
+        "find every band well above its requirement",
     ),
     "VIIRS": _sensor(
         "VIIRS M-bands", 750.0, 0.35, 0.07, _NAN,
