@@ -100,9 +100,14 @@ def judge(
 def apply_prior(
     network: DetailNetwork, lr: NDArray[np.float32], base: Base, noise_k: float
 ) -> NDArray[np.float32]:
-    """(y, x) kelvin without gaps, enlarged: the mean over the eight transformations, without projection."""
+    """`apply_network` after the network's units are set to the scene's."""
     unit = detail_unit(torch.from_numpy(lr), torch.ones(lr.shape, dtype=torch.bool))
     network.calibrate(unit=unit, noise=noise_k)
+    return apply_network(network, lr, base)
+
+
+def apply_network(network: DetailNetwork, lr: NDArray[np.float32], base: Base) -> NDArray[np.float32]:
+    """(y, x) kelvin without gaps, enlarged: the mean over the eight transformations, without projection."""
     up = network_upscaler(network, base=base, device=torch.device("cpu"))
     ways = passes(up, InferSettings(), np.random.default_rng(0))
     return compute_passes(ways, lr, Window(0, 0, *lr.shape), "mean")[0]

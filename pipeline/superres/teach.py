@@ -8,13 +8,13 @@ pairs: the base is linear, so it may be enlarged by itself, beforehand.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.settings import NetworkSettings, PairSettings, TrainSettings
+from pipeline.settings import NetworkSettings, PairSettings, Recipe, TrainSettings
 from pipeline.superres.bases import Base, back_projected_base
 from pipeline.superres.degrade import Degrade
 from pipeline.superres.networks import build_network, count_parameters, detail_unit
@@ -59,6 +59,10 @@ class PriorScene:
     first_octave: int = 0
 
 
+_NETWORK = Recipe(network=NetworkSettings(noise_input=True)).resolved().network
+_TRAINING = TrainSettings(steps=1200, learning_rate=4e-3, mixed_precision="bfloat16", patience_fraction=1.0)
+
+
 @dataclass(frozen=True)
 class TeachSettings:
     """How a prior is taught.
@@ -73,9 +77,9 @@ class TeachSettings:
         psf_error: Share by which the blur that the base assumes may differ from the true one.
     """
 
-    network: NetworkSettings
-    training: TrainSettings
-    pairs: PairSettings
+    network: NetworkSettings = field(default_factory=lambda: _NETWORK)
+    training: TrainSettings = field(default_factory=lambda: _TRAINING)
+    pairs: PairSettings = field(default_factory=lambda: PairSettings(crop_px=24))
     noise_k: float = 0.15
     quiet_fraction: float = 0.3
     psf_sigmas_px: tuple[float, ...] = (0.4,)
