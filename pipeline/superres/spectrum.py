@@ -22,7 +22,7 @@ from pipeline.superres.degrade import Degrade
 
 SLOPE_BOUNDS = (0.6, 3.0)
 SLOPE_PRIOR = (1.5, 0.4)  # mean and spread over the real scenes that this was developed on
-LOWEST_FREQUENCY = 0.15  # cycles per LR pixel; what lies below says little of what lies beyond Nyquist
+LOWEST_FREQUENCY = 0.25  # cycles per LR pixel; what lies below says little of what lies beyond Nyquist
 SMALL_PX = 48  # a smaller window cannot spare the lower half of its frequencies
 MAX_FREQUENCIES = 6000
 MAX_ALIASES = 5  # along an axis; farther ones hold less than a thousandth
