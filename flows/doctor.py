@@ -21,6 +21,7 @@ import httpx
 import numpy as np
 import rasterio
 import torch
+from affine import Affine
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
@@ -83,6 +84,7 @@ def torch_and_gpu(settings: Settings) -> Iterator[Finding]:
 def raster_drivers(settings: Settings) -> Iterator[Finding]:
     """GDAL writes and reads back what products are made of."""
     profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "float32", "tiled": True}
+    profile["transform"] = Affine.scale(2)  # without one rasterio warns
     with rasterio.Env() as environment:
         lacking = sorted({"GTiff", "COG"} - set(environment.drivers()))
     compression = settings.output.cog_compression
@@ -167,7 +169,7 @@ def server(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield Finding("server", "ok", shown)
-    yield from _guards(url)
+    yield from server_guards(url)
     with get_client(sync_client=True) as client:
         try:
             yield from _deployments(client, settings)
@@ -213,7 +215,7 @@ def slurm(settings: Settings) -> Iterator[Finding]:
         yield Finding("SLURM", "ok", "; ".join(line for line in lines if line))
 
 
-def _guards(url: str) -> Iterator[Finding]:
+def server_guards(url: str) -> Iterator[Finding]:
     """Whether the server lets strangers in: whoever reaches it could have any code run."""
     stranger = httpx.post(f"{url}/flow_runs/count", json={}, timeout=10)
     if stranger.status_code == httpx.codes.UNAUTHORIZED:

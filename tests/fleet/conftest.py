@@ -1,0 +1,96 @@
+"""The cluster and the server that the tests of the fleet share; starting them takes the time."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.prefect_server import AUTH, PrefectServer, prefect_server
+from tests.fleet.slurm_cluster import NoSlurmError, SlurmCluster, slurm_cluster
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A server with everything deployed, a cluster, and the environment of whoever uses both."""
+
+    server: PrefectServer
+    cluster: SlurmCluster
+    environment: dict
+
+    def thermal_sr(self, *arguments, code=0):
+        """Standard output of the command, run as an operator would; another exit code is an error."""
+        answer = subprocess.run(
+            [Path(sys.executable).with_name("thermal-sr"), *map(str, arguments)],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert answer.returncode == code, f"exit code {answer.returncode}: {answer.stdout} {answer.stderr}"
+        return answer.stdout
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A Prefect server with pools, deployments and automations, as an operator sets it up."""
+    guarded = {"PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true"}
+    with (
+        tempfile.TemporaryDirectory(prefix="prefect-") as home,
+        prefect_server(Path(home), guarded) as running,
+    ):
+        for pool in ("cpu", "gpu"):
+            running.cli("work-pool", "create", pool, "--type", "process")
+        running.cli("deploy", "--all", cwd=ROOT)
+        subprocess.run(
+            [sys.executable, "-m", "flows.automations"],
+            cwd=ROOT,
+            env={**os.environ, **running.client},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        yield running
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A SLURM cluster; the tests that ask for it are skipped, saying so, where there can be none."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(slurm_cluster())
+        except NoSlurmError as error:
+            pytest.skip(f"no SLURM: {error}")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fleet(cluster, server):
+    """Both, and a site file that only its owner may read."""
+    with tempfile.TemporaryDirectory(prefix="site-") as folder:
+        site = Path(folder) / "site.env"
+        lines = {
+            **server.client,
+            "PREFECT_API_AUTH_STRING": AUTH,
+            "THERMAL_SR_VENV": sys.prefix,
+            "THERMAL_SR_NEEDS_GPU": "no",
+            "THERMAL_SR_LONGEST_SCENE_S": "20",
+            "THERMAL_SR_IDLE_S": "15",
+            "OMP_NUM_THREADS": "1",
+        }
+        site.touch(mode=0o600)
+        site.write_text("".join(f"{name}='{value}'\n" for name, value in lines.items()))
+        environment = {
+            **server.client,
+            **cluster.environment,
+            "THERMAL_SR_HOME": str(ROOT),
+            "THERMAL_SR_ENV": str(site),
+            "OMP_NUM_THREADS": "1",
+        }
+        yield Fleet(server, cluster, environment)

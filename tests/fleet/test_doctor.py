@@ -1,0 +1,123 @@
+"""`thermal-sr doctor` sees what is wrong, says how to mend it, and shows no secret."""
+
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.doctor import examine, folders, raster_drivers, server_guards, site_file, slurm, torch_and_gpu
+from pipeline.settings import load_settings
+from tests.fleet.prefect_server import AUTH
+
+PLACES = ("archive", "output")
+
+
+def settings_with(*assignments):
+    return load_settings(None, assignments, environment={})
+
+
+def only_fault(findings):
+    (fault,) = [finding for finding in findings if finding.health == "fault"]
+    assert fault.mend
+    return fault
+
+
+class OpenToAll(BaseHTTPRequestHandler):
+    """A server that does what anybody says."""
+
+    def do_POST(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"0")
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def open_server():
+    """Address of a server without a password."""
+    running = HTTPServer(("127.0.0.1", 0), OpenToAll)
+    thread = Thread(target=running.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}/api"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU here")
+def test_a_gpu_that_is_asked_for_and_not_there_is_a_fault():
+    assert "torch sees no GPU" in only_fault(torch_and_gpu(settings_with("run.device=cuda"))).found
+
+
+def test_the_raster_library_here_is_sound():
+    assert [finding.health for finding in raster_drivers(settings_with())] == ["ok"]
+
+
+def test_products_that_cannot_be_written_are_a_fault(tmp_path):
+    (tmp_path / "file").touch()
+    settings = settings_with(
+        "output.root=/proc/products", f"archive.root={str(tmp_path)!r}", "run.scratch=/tmp"
+    )
+    assert only_fault(folders(settings)).what == "products"
+
+
+def test_an_archive_that_is_not_there_is_a_fault(tmp_path):
+    settings = settings_with("archive.root=/no/such/archive", f"output.root={str(tmp_path)!r}")
+    assert only_fault(folders(settings)).what == "archive"
+
+
+@pytest.mark.parametrize(("mode", "health"), [(0o600, "ok"), (0o640, "fault"), (0o604, "fault")])
+def test_a_file_of_secrets_that_others_may_read_is_a_fault(tmp_path, monkeypatch, mode, health):
+    path = tmp_path / "site.env"
+    path.touch()
+    path.chmod(mode)
+    monkeypatch.setenv("THERMAL_SR_ENV", str(path))
+    assert [finding.health for finding in site_file(settings_with())] == [health]
+
+
+def test_a_pool_without_a_server_is_a_fault():
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        findings = examine(settings_with("run.dispatch=pool"))
+    assert "none set" in next(finding.found for finding in findings if finding.what == "server")
+
+
+def test_an_address_is_shown_without_its_password():
+    with temporary_settings({PREFECT_API_URL: "http://night:hidden@127.0.0.1:9/api"}):
+        findings = examine(settings_with())
+    assert "http://127.0.0.1:9/api does not answer" in only_server(findings).found
+    assert "hidden" not in repr(findings)
+
+
+def only_server(findings):
+    return next(finding for finding in findings if finding.what == "server")
+
+
+def test_a_server_that_obeys_strangers_is_a_fault(open_server):
+    assert "anybody" in only_fault(server_guards(open_server)).found
+
+
+def test_a_missing_slurm_is_a_fault_only_where_it_is_needed(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert [finding.health for finding in slurm(settings_with())] == ["ok"]
+    assert only_fault(slurm(settings_with("run.dispatch=array"))).what == "SLURM"
+
+
+@pytest.mark.slurm
+@pytest.mark.slow
+def test_a_fleet_that_is_set_up_has_no_fault_and_shows_no_secret(fleet, tmp_path):
+    places = ["--set", f"archive.root={str(tmp_path)!r}", "--set", f"output.root={str(tmp_path)!r}"]
+    shown = fleet.thermal_sr(
+        "doctor", "--json", *places, "--set", "run.dispatch=pool", "--set", "run.slurm.workers=2"
+    )
+    findings = json.loads(shown)
+    assert {finding["what"] for finding in findings} >= {
+        "scene/gpu",
+        "ingest/nightly",
+        "automations",
+        "SLURM",
+    }
+    assert AUTH.split(":")[1] not in shown

@@ -1,0 +1,201 @@
+"""A real SLURM, a real Prefect server: workers inside jobs take scenes, and scenes survive the death of jobs.
+
+All of it is one scenario, because waiting for a heartbeat that does not come takes a minute and a half.
+"""
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from pipeline.products.layout import published_folders
+from pipeline.products.publish import verify
+from tests.fleet.prefect_server import AUTH
+from tests.fleet.tiny import CHEAP, write_scene
+from tests.fleet.waiting import wait_for
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+NASTY = "a scene; touch INJECTED $(touch INJECTED) 'quoted'.npz"
+STEPS = 600
+
+
+@dataclass
+class Night:
+    """What was seen."""
+
+    out: Path
+    runs: dict = field(default_factory=dict)
+    seconds: dict = field(default_factory=dict)
+    kept: dict = field(default_factory=dict)
+    attempts: dict = field(default_factory=dict)
+    asked_twice: int = -1
+    traces: list = field(default_factory=list)
+
+
+def job_processes(job):
+    """Ids of all processes of a job, told by their environment."""
+    mark, found = f"SLURM_JOB_ID={job}\0".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # gone already
+            continue
+    return found
+
+
+def kill_whole_job(job):
+    """What a power cut does: no process of the job gets to say anything."""
+    for pid in job_processes(job):
+        os.kill(pid, signal.SIGSTOP)
+    for pid in job_processes(job):
+        os.kill(pid, signal.SIGKILL)
+
+
+def secrets_in(*folders):
+    """Files that hold the server's password, besides the one that is for it."""
+    word = AUTH.split(":")[1].encode()
+    files = (
+        path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
+    )
+    return [path for path in files if path.name != "site.env" and word in path.read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    """To ask the server what it knows."""
+    with SyncPrefectClient(server.client["PREFECT_API_URL"], auth_string=AUTH) as asking:
+        yield asking
+
+
+@pytest.fixture(scope="module")
+def night(fleet, client, tmp_path_factory):
+    """Two trainings, one ended by TERM and one by SIGKILL, and two more scenes."""
+    work = tmp_path_factory.mktemp("night")
+    long, short, out = work / "long", work / "short", work / "out"
+    for folder in (long, short):
+        folder.mkdir()
+    write_scene(long / "one.npz", 1)
+    write_scene(long / "two.npz", 2)
+    write_scene(short / "plain.npz", 3)
+    write_scene(short / NASTY, 4)
+    cheap = [word for setting in CHEAP for word in ("--set", setting)]
+    pool = [
+        *cheap,
+        "--set",
+        "run.dispatch=pool",
+        "--set",
+        "run.slurm.workers=2",
+        "--set",
+        "run.checkpoint_s=0.5",
+    ]
+    pool += ["--set", 'run.slurm.options=["--cpus-per-task=1"]']
+    training = [*pool, "--set", f"recipe.train.steps={STEPS}"]
+    seen = Night(out)
+
+    def jobs():
+        return sorted(int(line.split()[0].split("_")[0]) for line in fleet.cluster.active_jobs())
+
+    def run_ids():
+        listing = fleet.cluster.run("squeue", "--noheader", "--array", "--format=%A %T")
+        return sorted(int(line.split()[0]) for line in listing.splitlines() if line.endswith("RUNNING"))
+
+    def runs():
+        return {run.name: run for run in client.read_flow_runs() if run.deployment_id is not None}
+
+    def in_state(*names):
+        return [run for run in runs().values() if run.state.name in names]
+
+    fleet.thermal_sr("run", long, out, *training)
+    wait_for(
+        lambda: len(list(out.glob(".scratch/*/*/training.safetensors"))) == 2, within_s=240, what="trainings"
+    )
+    termed, killed = wait_for(lambda: (ids := run_ids())[1:] and ids, within_s=10, what="two jobs")
+    start = time.monotonic()
+    fleet.cluster.run("scancel", "--batch", "--signal=TERM", str(termed))
+    kill_whole_job(killed)
+    handed_on = wait_for(lambda: in_state("AwaitingRetry"), within_s=60, what="the run to be handed on")[0]
+    seen.seconds["TERM to handed on"] = time.monotonic() - start
+    seen.runs["termed"] = handed_on.name
+    seen.runs["killed"] = next(name for name in runs() if name != handed_on.name)
+    fleet.thermal_sr("run", short, out, *pool)
+    wait_for(lambda: len(in_state("Completed")) == 3, within_s=240, what="three scenes", every_s=1)
+    seen.seconds["TERM to done"] = time.monotonic() - start
+    lost = seen.runs["killed"]
+    wait_for(
+        lambda: runs()[lost].state.name != "Running",
+        within_s=180,
+        what="the dead run to be noticed",
+        every_s=1,
+    )
+    seen.seconds["kill to noticed"] = time.monotonic() - start
+    wait_for(lambda: runs()[lost].state.name == "AwaitingRetry", within_s=30, what="its revival")
+    fleet.thermal_sr("run", long, out, *training)
+    wait_for(lambda: len(in_state("Completed")) == 4, within_s=200, what="the revived run", every_s=1)
+    seen.seconds["kill to done"] = time.monotonic() - start
+    seen.asked_twice = len(runs())
+    wait_for(lambda: not jobs(), within_s=90, what="workers to leave", every_s=1)
+    seen.attempts = {name: run.run_count for name, run in runs().items()}
+    seen.traces = secrets_in(out, fleet.cluster.root)
+    log = client.read_logs()
+    seen.kept = [entry.message for entry in log if "training goes on from step" in entry.message]
+    seen.traces += [entry.message for entry in log if AUTH.split(":")[1] in entry.message]
+    seen.traces += [run.name for run in runs().values() if AUTH.split(":")[1] in str(run.parameters)]
+    print(seen.seconds)  # shown by pytest -s
+    return seen
+
+
+def test_scenes_are_published_by_workers_inside_jobs(night):
+    products = [product for recipe in night.out.glob("fast-*") for product in published_folders(recipe)]
+    assert len(products) == 4
+    for product in products:
+        verify(product)
+
+
+def test_a_run_ended_by_term_goes_on_in_another_job(night):
+    assert night.attempts[night.runs["termed"]] == 2
+    assert night.seconds["TERM to handed on"] < 30
+
+
+def test_a_run_whose_job_was_killed_is_done_within_three_minutes(night):
+    assert night.attempts[night.runs["killed"]] == 2
+    assert night.seconds["kill to done"] < 180 + 60 * (os.cpu_count() < 4)
+
+
+def test_both_trainings_go_on_from_their_checkpoint(night):
+    steps = [int(message.split("step ")[1].split()[0]) for message in night.kept]
+    assert len(steps) == 2
+    assert min(steps) >= 20
+
+
+def test_no_step_is_in_the_curve_twice(night):
+    for name in night.runs.values():
+        product = next(night.out.glob(f"*/undated/{name}"))
+        record = json.loads((product / "record.json").read_text())
+        curve = record["provenance"]["training"]["curve"]
+        steps = [entry["step"] for entry in curve]
+        assert steps == sorted(set(steps))
+        assert steps[-1] == STEPS
+
+
+def test_a_scene_that_is_handed_out_twice_is_one_run(night):
+    assert night.asked_twice == 4
+
+
+def test_a_scene_that_is_done_keeps_no_checkpoint(night):
+    assert not list(night.out.glob(".scratch/*/*/training.safetensors"))
+
+
+def test_a_scenes_name_never_reaches_a_shell(night):
+    assert not list(Path.cwd().rglob("INJECTED"))
+    assert not list(night.out.parent.rglob("INJECTED"))
+
+
+def test_the_password_is_nowhere(night):
+    assert night.traces == []
