@@ -20,7 +20,7 @@ from scipy.optimize import minimize_scalar
 from pipeline.grid import Window
 from pipeline.superres.degrade import Degrade
 
-SLOPE_BOUNDS = (0.6, 3.0)
+SLOPE_BOUNDS = (0.9, 3.0)  # below one, detail beyond Nyquist would hardly fade: that is noise
 SLOPE_PRIOR = (1.5, 0.4)  # mean and spread over the real scenes that this was developed on
 LOWEST_FREQUENCY = 0.25  # cycles per LR pixel; what lies below says little of what lies beyond Nyquist
 SMALL_PX = 48  # a smaller window cannot spare the lower half of its frequencies
