@@ -138,6 +138,29 @@ def in_child(settings: Settings, point: str, n: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def count_passes(settings: Settings, file: Path) -> dict[str, int]:
+    """How often an undisturbed night passes each point."""
+    pid = os.fork()
+    if pid == 0:
+        killers = {point: Killer(point, 0) for point in POINTS}
+        for killer in killers.values():
+            sys.addaudithook(killer.hear)
+
+        def progress(name: str, fraction: float) -> None:
+            for killer in killers.values():
+                killer.progress(name, fraction)
+
+        for ref in plan_night(settings).todo:
+            progress("claim", 0.0)
+            process_scene(ref, settings, progress=progress)
+        file.write_text(json.dumps({point: killer.passed for point, killer in killers.items()}))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return {
+        point: 99 if point in DELAYED_S else passed for point, passed in json.loads(file.read_text()).items()
+    }
+
+
 def visible(settings: Settings) -> list[Path]:
     """Everything that an analyst would take for a product."""
     folder = settings.output.root / settings.recipe.label
@@ -220,10 +243,11 @@ def main() -> None:
         if in_child(undisturbed, "claim", 0) != 0:
             sys.exit("the undisturbed night failed")
         expected = pixels(undisturbed)
+        passes = count_passes(settings_for(archive, work / "counted"), work / "passes")
         rows = [
-            disturb(point, n, archive, work, expected)
+            disturb(point, turn % passes[point] + 1, archive, work, expected)
             for point in POINTS
-            for n in range(1, options.times + 1)
+            for turn in range(options.times)
         ]
     if options.json:
         print(json.dumps(rows))

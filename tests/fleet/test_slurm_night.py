@@ -5,6 +5,7 @@ All of it is one scenario, because waiting for a heartbeat that does not come ta
 
 import json
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass, field
@@ -102,9 +103,15 @@ def night(fleet, client, tmp_path_factory):
     def jobs():
         return sorted(int(line.split()[0].split("_")[0]) for line in fleet.cluster.active_jobs())
 
-    def run_ids():
-        listing = fleet.cluster.run("squeue", "--noheader", "--array", "--format=%A %T")
-        return sorted(int(line.split()[0]) for line in listing.splitlines() if line.endswith("RUNNING"))
+    def running_tasks():
+        """(array task, job id) of workers: a signal to an array's own id would reach all its tasks."""
+        listing = fleet.cluster.run("squeue", "--noheader", "--states=RUNNING", "--format=%i %A")
+        return sorted((task, int(job)) for task, job in (line.split() for line in listing.splitlines()))
+
+    def scene_of(task):
+        """Name of the run that a worker has in hand, from its log."""
+        log = (out / ".scratch" / "logs" / f"thermal-sr-worker-{task}.log").read_text()
+        return re.findall(r"Beginning flow run '([^']+)'", log)[-1]
 
     def runs():
         return {run.name: run for run in client.read_flow_runs() if run.deployment_id is not None}
@@ -116,26 +123,27 @@ def night(fleet, client, tmp_path_factory):
     wait_for(
         lambda: len(list(out.glob(".scratch/*/*/training.safetensors"))) == 2, within_s=240, what="trainings"
     )
-    termed, killed = wait_for(lambda: (ids := run_ids())[1:] and ids, within_s=10, what="two jobs")
+    (termed, _), (killed, killed_job) = running_tasks()
+    seen.runs = {"termed": scene_of(termed), "killed": scene_of(killed)}
     start = time.monotonic()
-    fleet.cluster.run("scancel", "--batch", "--signal=TERM", str(termed))
-    kill_whole_job(killed)
-    handed_on = wait_for(lambda: in_state("AwaitingRetry"), within_s=60, what="the run to be handed on")[0]
+    fleet.cluster.run("scancel", "--batch", "--signal=TERM", termed)
+    kill_whole_job(killed_job)
+    wait_for(
+        lambda: runs()[seen.runs["termed"]].state.name == "AwaitingRetry",
+        within_s=60,
+        what="the run to be handed on",
+    )
     seen.seconds["TERM to handed on"] = time.monotonic() - start
-    seen.runs["termed"] = handed_on.name
-    seen.runs["killed"] = next(name for name in runs() if name != handed_on.name)
     fleet.thermal_sr("run", short, out, *pool)
     wait_for(lambda: len(in_state("Completed")) == 3, within_s=240, what="three scenes", every_s=1)
     seen.seconds["TERM to done"] = time.monotonic() - start
     lost = seen.runs["killed"]
     wait_for(
-        lambda: runs()[lost].state.name != "Running",
-        within_s=180,
-        what="the dead run to be noticed",
-        every_s=1,
+        lambda: runs()[lost].state.name not in ("Running", "Crashed"),
+        within_s=210,
+        what="the dead run to be brought back",
     )
-    seen.seconds["kill to noticed"] = time.monotonic() - start
-    wait_for(lambda: runs()[lost].state.name == "AwaitingRetry", within_s=30, what="its revival")
+    seen.seconds["kill to brought back"] = time.monotonic() - start
     fleet.thermal_sr("run", long, out, *training)
     wait_for(lambda: len(in_state("Completed")) == 4, within_s=200, what="the revived run", every_s=1)
     seen.seconds["kill to done"] = time.monotonic() - start

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.settings import Settings, load_settings
 
 SIDE_PX = 48
+TRANSFORM = (100.0, 0.0, 500_000.0, 0.0, -100.0, 5_000_000.0)
 CHEAP = (
     "recipe.preset=fast",
     "recipe.scale=2",
@@ -34,13 +35,14 @@ def write_scene(path: Path, seed: int) -> Path:
     y, x = np.mgrid[:SIDE_PX, :SIDE_PX] / SIDE_PX
     waves = 295 + 6 * np.sin(9 * x + seed) + 4 * np.cos(7 * y - seed)
     kelvin = (waves + generator.normal(0, 0.1, waves.shape)).astype(np.float32)
-    np.savez(path, temperature=kelvin)
+    np.savez(path, temperature=kelvin, crs="EPSG:32633", transform=TRANSFORM)
     return path
 
 
 def write_empty_scene(path: Path) -> Path:
     """A scene without a valid pixel, which is skipped and leaves a record instead of a product."""
-    np.savez(path, temperature=np.full((SIDE_PX, SIDE_PX), np.nan, np.float32))
+    nothing = np.full((SIDE_PX, SIDE_PX), np.nan, np.float32)
+    np.savez(path, temperature=nothing, crs="EPSG:32633", transform=TRANSFORM)
     return path
 
 
