@@ -183,8 +183,8 @@ def evaluate(
     """Degrade a scene, sharpen it and compare with the truth, beside methods that learn nothing."""
     factor = [] if scale is None else [f"recipe.scale={scale}"]
     tree = settings_for(reference, None, settings, [*(assignments or []), *factor])
-    degrade = degradation_named(degradation, tree.recipe.scale)
-    result = evaluate_scene(_only_scene(tree), tree, degrade=degrade, noise_k=noise, size_px=size)
+    degraded = degradation_named(degradation, tree.recipe.scale)
+    result = evaluate_scene(_only_scene(tree), tree, degraded=degraded, noise_k=noise, size_px=size)
     if as_json:
         print_json({**result, "degradation": degradation})
         return

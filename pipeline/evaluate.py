@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.process import load_kernel, load_prior, resolve_device
-from pipeline.products.zarr_store import open_store, temperature_name, write_store
+from pipeline.products.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
 from pipeline.scene import Enhancement, Scene
 from pipeline.settings import Recipe, Settings
 from pipeline.superres.bases import back_project, bicubic, fit_base
@@ -31,24 +30,37 @@ from pipeline.superres.quality import accuracy, seam_index, shift_px
 Plane = NDArray[np.float32]
 DEFAULT_SIGMA_PX = 0.4
 NOISE_SEED = 1234
+CHUNK_PX, TILE_PX = 64, 32
 
 
-def degradation(text: str, scale: int) -> Degrade:
-    """The forward model that a short text names: "mtf", "mtf:0.45", "area", "bicubic".
+@dataclasses.dataclass(frozen=True)
+class Degradation:
+    """How the scene is made of the reference.
+
+    Attributes:
+        degrade: The forward model.
+        psf_sigma_px: Its Gaussian, as a recipe would be told; None where it is none.
+    """
+
+    degrade: Degrade
+    psf_sigma_px: float | None
+
+
+def degradation(text: str, scale: int) -> Degradation:
+    """What a short text names: "mtf", "mtf:0.45", "area", "bicubic".
 
     Raises:
         SettingsError: If the text names none.
     """
     kind, _, figure = text.partition(":")
-    if kind == "mtf":
+    if text == "bicubic":
+        return Degradation(Degrade.cubic(scale), None)
+    if text == "area" or kind == "mtf":
         try:
-            return Degrade.gaussian(scale, float(figure) if figure else DEFAULT_SIGMA_PX)
+            sigma_px = 0.0 if text == "area" else float(figure or DEFAULT_SIGMA_PX)
+            return Degradation(Degrade.gaussian(scale, sigma_px), sigma_px)
         except ValueError as error:
             raise SettingsError(f"--degradation {text!r}: {error}") from error
-    if text == "area":
-        return Degrade.gaussian(scale, 0.0)
-    if text == "bicubic":
-        return Degrade.cubic(scale)
     raise SettingsError(f"--degradation: mtf, mtf:SIGMA, area or bicubic is wanted, found {text!r}")
 
 
@@ -56,7 +68,7 @@ def evaluate(
     reference: Scene,
     settings: Settings,
     *,
-    degrade: Degrade,
+    degraded: Degradation,
     noise_k: float,
     size_px: int = 512,
 ) -> dict[str, Any]:
@@ -65,27 +77,28 @@ def evaluate(
     Args:
         reference: The truth.
         settings: The recipe to judge; a blur or noise that it does not state is told to it as it is.
-        degrade: What makes the scene of the reference.
+        degraded: What makes the scene of the reference.
         noise_k: Standard deviation of the noise added to the scene.
         size_px: Side of the part of the reference that is used: the most textured square without holes.
 
     Returns:
         Plain JSON: what was done, and figures by method.
     """
+    degrade = degraded.degrade
     truth = most_textured(reference.temperature, size_px, degrade.scale)
     noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, _coarse(truth, degrade))
     lr: Plane = np.asarray(degrade(truth) + noise, dtype=np.float32)
-    recipe = told_recipe(settings.recipe, degrade, noise_k)
+    recipe = told_recipe(settings.recipe, degraded, noise_k)
     scene = coarse_scene(reference, lr, degrade.scale)
     start = time.process_time()
     answer, enhancement = _product(scene, settings, recipe)
     seconds = time.process_time() - start
-    rows = {"product": {**_figures(answer, truth, lr, degrade, settings), "process_s": seconds}}
+    rows = {"product": {**_figures(answer, truth, lr, degrade), "process_s": seconds}}
     for name, method in _methods(degrade, noise_k, recipe.seed).items():
         start = time.process_time()
         hr = method(lr)
         seconds = time.process_time() - start
-        rows[name] = {**_figures(hr, truth, lr, degrade, settings), "process_s": seconds}
+        rows[name] = {**_figures(hr, truth, lr, degrade), "process_s": seconds}
     return {
         "reference": reference.ref.scene_id,
         "size_px": list(truth.shape),
@@ -98,18 +111,21 @@ def evaluate(
     }
 
 
-def told_recipe(recipe: Recipe, degrade: Degrade, noise_k: float) -> Recipe:
+def told_recipe(recipe: Recipe, degraded: Degradation, noise_k: float) -> Recipe:
     """The recipe, knowing the blur and noise of the test as it would know those of a sensor."""
     updates: dict[str, Any] = {}
     known = recipe.degrade
     if known.psf_sigma_px is None and known.mtf_nyquist is None and known.kernel is None:
-        nyquist = float(degrade.mtf(0.5))
-        updates |= {"mtf_nyquist": min(nyquist, 0.6366)} if nyquist < 0.6366 else {"psf_sigma_px": 0.0}
+        nyquist = min(float(degraded.degrade.mtf(0.5)), 0.6366)
+        sigma_px = degraded.psf_sigma_px
+        updates |= {"mtf_nyquist": nyquist} if sigma_px is None else {"psf_sigma_px": sigma_px}
     if known.nedt_k is None:
         updates["nedt_k"] = noise_k
     if known.domain == "auto":
         updates["domain"] = "kelvin"  # the test averages kelvin
-    told = recipe.model_copy(update={"degrade": known.model_copy(update=updates), "scale": degrade.scale})
+    told = recipe.model_copy(
+        update={"degrade": known.model_copy(update=updates), "scale": degraded.degrade.scale}
+    )
     return told.model_copy(update={"prior_sha256": recipe.prior_sha256})
 
 
@@ -149,7 +165,6 @@ def coarse_scene(reference: Scene, lr: Plane, scale: int) -> Scene:
 
 def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, Enhancement]:
     """What a product of this scene would hold, read back from a store."""
-    torch.set_num_threads(max(torch.get_num_threads(), 1))
     enhancement = enhance(
         scene,
         recipe,
@@ -159,14 +174,9 @@ def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, E
     )
     with tempfile.TemporaryDirectory(prefix="thermal-sr-") as folder:
         path = Path(folder) / "evaluated.zarr"
-        output = settings.output
+        # Small tiles, so that their seams would show.
         write_store(
-            enhancement,
-            path,
-            chunk_px=output.chunk_px,
-            compression=1,
-            tile_px=settings.run.tile_px,
-            workers=1,
+            enhancement, path, chunk_px=CHUNK_PX, compression=1, tile_px=_tile_px(recipe.scale), workers=1
         )
         with open_store(path) as store:
             return np.asarray(store[temperature_name(store)].values, dtype=np.float32), enhancement
@@ -185,13 +195,19 @@ def _methods(degrade: Degrade, noise_k: float, seed: int) -> Mapping[str, Callab
     }
 
 
-def _figures(hr: Plane, truth: Plane, lr: Plane, degrade: Degrade, settings: Settings) -> dict[str, float]:
+def _figures(hr: Plane, truth: Plane, lr: Plane, degrade: Degrade) -> dict[str, float]:
     shift_y, shift_x = shift_px(hr, truth)
+    tile_px = _tile_px(degrade.scale) * degrade.scale
     return {
         **dataclasses.asdict(accuracy(hr, truth, lr, degrade)),
-        "seam_index": seam_index(hr, settings.output.chunk_px),
+        "seam_index": seam_index(hr, tile_px, degrade.scale) if min(hr.shape) > tile_px else float("nan"),
         "shift_lr_px": float(np.hypot(shift_y, shift_x)) / degrade.scale,
     }
+
+
+def _tile_px(scale: int) -> int:
+    """Side of a tile in coarse pixels: whole chunks, several to a scene."""
+    return aligned_tile_px(TILE_PX, CHUNK_PX, scale)
 
 
 def _coarse(truth: Plane, degrade: Degrade) -> tuple[int, int]:

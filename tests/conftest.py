@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 # A busy machine is no failure: properties are judged by what they say, not by how fast.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
+
+# Test scenes are small: a second thread costs more than it brings, ten times more on a busy machine.
+torch.set_num_threads(1)
 
 REAL_SCENES = Path(__file__).parents[1] / ".." / "shared" / "scenes"
 

@@ -142,7 +142,7 @@ def train(
         if sane and (run.step % settings.validate_every < LOOK_EVERY or run.step == settings.steps):
             run.validate(pairs.validation)
         if progress is not None:
-            progress(run.step, settings.steps, run.curve[-1]["loss"])
+            progress(run.step, settings.steps, run.curve[-1]["loss"] if run.curve else math.nan)
         if checkpoint is not None and checkpoint.due():
             checkpoint.save(run.state())
     return run.finish()

@@ -20,6 +20,7 @@ from pipeline.superres.degrade import Degrade
 from pipeline.superres.nodata import fill_nearest
 from pipeline.superres.spectrum import estimate_noise_k
 
+REPEATED_SHARE = 0.05  # of neighbors that are equal; 0.11-0.17 in ECOSTRESS map products, 0.00-0.02 elsewhere
 UNIFORM_SIGMA = 1 / math.sqrt(12)  # of numbers that were rounded to steps of one
 
 
@@ -100,7 +101,8 @@ def working_scene(
     filled = fill_nearest(scene.temperature)
     domain = choose_domain(scene, settings, float(np.median(filled)))
     lr = domain.enter(filled)
-    degrade, blur = forward_model(scene.sensor, settings, scale, kernel)
+    repeated = resampled_by_nearest(scene.temperature, scene.quantization_k)
+    degrade, blur = forward_model(scene.sensor, settings, scale, kernel, blind=repeated)
     noise, origin = scene_noise(lr, scene, settings)
     facts: dict[str, float | str] = {"domain": domain.name, **blur, "nedt_k": noise, "nedt_source": origin}
     return Working(lr, scene.valid, domain, degrade, noise, facts)
@@ -124,10 +126,38 @@ def choose_domain(scene: Scene, settings: DegradeSettings, reference_k: float) -
     return Domain(wavelength_um if radiance else None, reference_k)
 
 
+def resampled_by_nearest(temperature: NDArray[np.float32], step_k: float) -> bool:
+    """Whether pixels were repeated and skipped to fill this grid, as many map products are made.
+
+    Neighbors are then equal far more often than they differ by one step of the stored numbers.
+
+    Args:
+        temperature: (y, x) kelvin, NaN for no data.
+        step_k: Step of the stored numbers, 0 for floating point.
+    """
+    measured = np.where(np.isfinite(temperature), temperature, np.float32(np.nan))
+    steps = np.abs(np.concatenate([np.diff(measured, axis=axis).ravel() for axis in (0, 1)]))
+    steps = steps[np.isfinite(steps)]
+    if steps.size == 0:
+        return False
+    equal = float((steps <= 0.5 * step_k).mean())
+    one_step = float(((steps > 0.5 * step_k) & (steps <= 1.5 * step_k)).mean()) / 2
+    return equal > REPEATED_SHARE and equal > 3 * one_step
+
+
 def forward_model(
-    sensor: Sensor, settings: DegradeSettings, scale: int, kernel: NDArray[np.floating] | None
+    sensor: Sensor,
+    settings: DegradeSettings,
+    scale: int,
+    kernel: NDArray[np.floating] | None,
+    *,
+    blind: bool = False,
 ) -> tuple[Degrade, dict[str, float | str]]:
-    """The forward model and, in plain words, where it comes from."""
+    """The forward model and, in plain words, where it comes from.
+
+    `blind` says that the grid's pixels are not where the sensor saw them: its optics must not be undone
+    then, or every jag of the resampling becomes a checkerboard. Settings still decide.
+    """
     if kernel is not None:
         try:
             return Degrade.from_kernel(scale, kernel), {"psf_source": "recipe.degrade.kernel"}
@@ -138,6 +168,8 @@ def forward_model(
     elif settings.mtf_nyquist is not None:
         from_mtf = Degrade.from_mtf(scale, settings.mtf_nyquist)
         return from_mtf, {"mtf_nyquist": settings.mtf_nyquist, "psf_source": "recipe.degrade.mtf_nyquist"}
+    elif blind:
+        sigma_px, origin = 0.0, "none: the grid repeats pixels, it was resampled by nearest neighbor"
     else:
         sigma_px, origin = sensor.psf_sigma_px, f"{sensor.name}: {sensor.source}"
     return Degrade.gaussian(scale, sigma_px), {"psf_sigma_px": sigma_px, "psf_source": origin}
@@ -148,6 +180,9 @@ def scene_noise(lr: NDArray[np.float32], scene: Scene, settings: DegradeSettings
     rounding = scene.quantization_k * UNIFORM_SIGMA
     if settings.nedt_k is not None:
         return math.hypot(settings.nedt_k, rounding), "recipe.degrade.nedt_k"
-    if math.isfinite(scene.sensor.nedt_k):
+    estimate = estimate_noise_k(lr, scene.valid)
+    if math.isfinite(scene.sensor.nedt_k) and scene.sensor.nedt_k >= estimate:
         return math.hypot(scene.sensor.nedt_k, rounding), f"{scene.sensor.name}: {scene.sensor.source}"
-    return math.hypot(estimate_noise_k(lr, scene.valid), rounding), "estimated from the scene"
+    # A scene may be rougher than its detector: striping, and the jags of nearest-neighbor resampling,
+    # which a sharpening that believed the table would turn into a checkerboard.
+    return math.hypot(estimate, rounding), "estimated from the scene"

