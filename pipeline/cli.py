@@ -22,10 +22,13 @@ from pipeline.errors import DamagedProductError, SettingsError, UnusableInputErr
 from pipeline.evaluate import degradation as degradation_named
 from pipeline.evaluate import evaluate as evaluate_scene
 from pipeline.night import Plan, plan_night
+from pipeline.process import resolve_device
 from pipeline.products.catalog import write_catalog
 from pipeline.products.publish import verify as verify_product
 from pipeline.scene import Scene
 from pipeline.settings import Settings, commented_toml, load_settings
+from pipeline.superres.teach import TeachSettings
+from pipeline.teaching import make_prior, save_prior, teaching_scenes
 
 EXIT_OK, EXIT_USAGE, EXIT_INVALID_INPUT, EXIT_SOME_FAILED = 0, 2, 3, 4
 
@@ -195,6 +198,53 @@ def evaluate(
         table.add_row(method, *(f"{figures[name]:.4f}" for name in _EVALUATED))
     out_console.print(table)
     out_console.print(f"recipe {result['recipe']}, gain {result['gain']:.2f} {escape(result['fallback'])}")
+
+
+@app.command()
+def learn(
+    archives: Annotated[list[Path], typer.Argument(help="Folders of scenes, or scenes, to learn from.")],
+    out: Annotated[Path, typer.Option("--out", help="File for the prior (safetensors).")],
+    scales: Annotated[list[int] | None, typer.Option("--scale", help="Enlargement; repeatable.")] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", help="Leave out files whose name contains this; repeatable."),
+    ] = None,
+    judged: Annotated[
+        bool, typer.Option("--judged/--unjudged", help="Leave every place out in turn.")
+    ] = True,
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a prior on archives; its card says what fed it and how it did on what did not."""
+    tree = load_settings(settings, assignments or ())
+    scenes = teaching_scenes(tree.archive, archives, exclude=exclude or ())
+    if len({scene.site for scene in scenes}) < (2 if judged else 1):
+        raise UnusableInputError(
+            f"{len(scenes)} scenes of one place or none: nothing to learn from and be judged by"
+        )
+    err_console.print(f"{len(scenes)} scenes of {len({scene.site for scene in scenes})} places")
+    prior = make_prior(
+        scenes,
+        TeachSettings(),
+        scales=scales or (2, 4, 8),
+        seed=tree.recipe.seed,
+        device=resolve_device(tree.run.device),
+        judged=judged,
+        progress=lambda text: err_console.print(escape(text), highlight=False),
+    )
+    save_prior(prior, out)
+    if as_json:
+        print_json(dict(prior.card))
+        return
+    table = Table("scene", "scale", "noise K", "RMSE K", "Tikhonov K", "ratio", title=str(out))
+    for skill in prior.card["skill"]:
+        ratio = skill["rmse_k"] / skill["tikhonov_rmse_k"]
+        figures = (f"{skill[name]:.4f}" for name in ("rmse_k", "tikhonov_rmse_k"))
+        table.add_row(
+            escape(skill["scene"]), f"x{skill['scale']}", f"{skill['noise_k']:g}", *figures, f"{ratio:.4f}"
+        )
+    out_console.print(table)
 
 
 _EVALUATED = {
