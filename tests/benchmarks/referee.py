@@ -22,9 +22,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.grid import Grid, Window
+from pipeline.process import load_prior
+from pipeline.scene import Scene, SceneRef, Sensor
+from pipeline.settings import load_settings
 from pipeline.superres.bases import Base, back_project, bicubic, fit_base
 from pipeline.superres.consistency import Projection
 from pipeline.superres.degrade import Degrade
+from pipeline.superres.enhance import enhance
 from pipeline.superres.quality import accuracy, seam_index, shift_px
 from tests.benchmarks.scenes import benchmark_scenes, most_textured_square
 
@@ -58,12 +63,43 @@ def tikhonov_bench(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarra
     return classic.tikhonov_auto(lr, theirs, nedt=nedt_k)
 
 
+def whole_product(*assignments: str, sigma_factor: float = 1.0) -> Method:
+    """The product's own method from scene to pixels, as `enhance` gives it; blur and noise are told to it."""
+
+    def method(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
+        told = [
+            f"recipe.scale={degrade.scale}",
+            f"recipe.degrade.nedt_k={nedt_k}",
+            *blur(degrade, sigma_factor),
+        ]
+        recipe = load_settings(assignments=[*told, *assignments], environment={}).recipe
+        ref = SceneRef("referee-00000000", "npz", ("referee.npz",), "0" * 64)
+        sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "told by the referee")
+        scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *lr.shape), lr)
+        enhancement = enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe.prior))
+        return enhancement.compute(Window(0, 0, *lr.shape)).temperature
+
+    return method
+
+
+def blur(degrade: Degrade, factor: float) -> list[str]:
+    """The setting that describes a forward model of the referee, off by a factor."""
+    for sigma_px in (0.0, 0.35, 0.4, 0.45):
+        if Degrade.gaussian(degrade.scale, sigma_px) == degrade:
+            return [f"recipe.degrade.psf_sigma_px={sigma_px * factor}"]
+    return [f"recipe.degrade.mtf_nyquist={min(float(degrade.mtf(0.5)), 0.6366)}"]
+
+
 METHODS: dict[str, Method] = {
     "bicubic": lambda lr, degrade, _: bicubic(lr, degrade.scale),
     "back_projected": lambda lr, degrade, _: back_project(lr, degrade),
     "tikhonov_bench": tikhonov_bench,
     "base": base,
     "projected": projected,
+    "product": whole_product(),
+    "zero_shot": whole_product("recipe.prior=none"),
+    "product, blur 12 % too narrow": whole_product(sigma_factor=0.88),
+    "product, blur 12 % too wide": whole_product(sigma_factor=1.12),
 }
 
 

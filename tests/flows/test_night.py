@@ -10,6 +10,9 @@ from typer.testing import CliRunner
 from flows.demo import write_demo_archive
 from pipeline.settings import load_settings
 
+# Prefect's own client leaves sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 QUICK = ("recipe.prior=none", "recipe.train.steps=0", "recipe.scale=2", "archive.settle_s=0")
 
 
