@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -224,9 +225,12 @@ def learn(
             f"{len(scenes)} scenes of one place or none: nothing to learn from and be judged by"
         )
     err_console.print(f"{len(scenes)} scenes of {len({scene.site for scene in scenes})} places")
+    teaching = TeachSettings()
+    if steps is not None:
+        teaching = replace(teaching, training=teaching.training.model_copy(update={"steps": steps}))
     prior = make_prior(
         scenes,
-        TeachSettings(),
+        teaching,
         scales=scales or (2, 4, 8),
         seed=tree.recipe.seed,
         device=resolve_device(tree.run.device),
