@@ -210,6 +210,9 @@ def learn(
         list[str] | None,
         typer.Option("--exclude", help="Leave out files whose name contains this; repeatable."),
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Training steps for each scale.")
+    ] = None,
     judged: Annotated[
         bool, typer.Option("--judged/--unjudged", help="Leave every place out in turn.")
     ] = True,
