@@ -1,7 +1,7 @@
 """Train and judge a prior from scenes in one NPZ file: needs torch, numpy, scipy and pipeline.superres.
 
-So it can be carried to a machine with many cores or a GPU and nothing else. Every site and scale is
-a process of its own; the last one trains on all scenes.
+So it can be carried to a machine with many cores or a GPU and nothing else. First it is trained on all
+scenes that may teach, then without each site in turn, which judges it; every training is a job of its own.
 
     python -m tests.benchmarks.prior_scenes --out scenes.npz           # here: needs rasterio and xarray
     python -m tests.benchmarks.train_prior scenes.npz --out prior.safetensors --workers 16 --steps 3000
@@ -52,7 +52,7 @@ def settings_of(arguments: argparse.Namespace) -> TeachSettings:
 
 
 def _work(job: tuple[list[PriorScene], list[PriorScene], TeachSettings, int, argparse.Namespace]):
-    """Train without a site (or with all, where nobody is judged) for one scale, and judge it there."""
+    """Train for one scale without the judged scenes, and judge it on them."""
     others, judged, settings, scale, arguments = job
     torch.set_num_threads(arguments.threads)
     sensors = frozenset(scene.sensor for scene in judged)
@@ -115,13 +115,13 @@ def main() -> None:
     arguments = parser.parse_args()
     settings, scenes = settings_of(arguments), read_scenes(arguments.scenes)
     teachers = [scene for scene in scenes if scene.sensor not in arguments.judge_only]
-    jobs = []
-    for site in arguments.sites if arguments.sites is not None else dict.fromkeys(s.site for s in scenes):
-        judged = [scene for scene in scenes if scene.site == site]
+    pupils = [scene for scene in scenes if scene.sensor in arguments.judge_only]
+    jobs = [(teachers, pupils, settings, scale, arguments) for scale in arguments.scales]
+    sites = dict.fromkeys(scene.site for scene in teachers) if arguments.sites is None else arguments.sites
+    for site in sites:
+        judged = [scene for scene in teachers if scene.site == site]
         others = [scene for scene in teachers if scene.site != site]
         jobs += [(others, judged, settings, scale, arguments) for scale in arguments.scales]
-    if arguments.out:
-        jobs += [(teachers, [], settings, scale, arguments) for scale in arguments.scales]
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     context = multiprocessing.get_context("spawn")
     skills: list[Skill] = []
@@ -129,8 +129,9 @@ def main() -> None:
     with context.Pool(min(arguments.workers, len(jobs))) as pool:
         for scale, prior, found in pool.imap_unordered(_work, jobs):
             skills += found
-            if not found:
+            if len(prior.card["scenes"]) == len(teachers):
                 final[scale] = prior
+            print(f"x{scale}, {len(prior.card['scenes'])} scenes: {table(found)}", flush=True)
     print(table(skills))
     for skill in sorted(skills, key=lambda one: (one.scale, one.noise_k, one.scene)):
         print(json.dumps({**asdict(skill), "ratio": round(skill.rmse_k / skill.tikhonov_rmse_k, 4)}))
