@@ -73,6 +73,9 @@ class TeachSettings:
         pairs: Patches.
         noise_k: Noise of the patches is drawn between 0 and this, in kelvin.
         quiet_fraction: Share of patches without noise.
+        drowned_fraction: Share of patches with noise of up to `drowned_units` times their scene's detail:
+            a calm sea under a sensor's noise, whatever the scenes at hand.
+        drowned_units: See `drowned_fraction`.
         psf_sigmas_px: Blurs that the pairs are made with, each level with one of them.
         psf_error: Share by which the blur that the base assumes may differ from the true one.
     """
@@ -82,6 +85,8 @@ class TeachSettings:
     pairs: PairSettings = field(default_factory=lambda: PairSettings(crop_px=24))
     noise_k: float = 0.15
     quiet_fraction: float = 0.3
+    drowned_fraction: float = 0.15
+    drowned_units: float = 1.5
     psf_sigmas_px: tuple[float, ...] = (0.4,)
     psf_error: float = 0.0
 
@@ -131,9 +136,8 @@ class PriorPairs:
         chapter = shelf[int(generator.choice(len(shelf), p=area / area.sum()))]
         crop = self.settings.pairs.crop_px or 24
         patch = chapter.lesson.patch(crop, self.settings.pairs.informative_fraction, generator)
-        noise_k = 0.0
-        if generator.random() >= self.settings.quiet_fraction:
-            noise_k = float(generator.uniform(0.0, self.settings.noise_k))
+        noise_k = self._noise_k(chapter, generator)
+        if noise_k > 0:
             patch[:2] = _add_noise(patch, chapter, noise_k, generator)
         unit = float(np.hypot(chapter.unit, noise_k))
         level = patch[0].mean()
@@ -141,6 +145,14 @@ class PriorPairs:
         # Errors count relative to what a scene lacks, or the roughest scene would teach alone.
         patch[3] = patch[3] * np.float32((unit * self.sigma / np.hypot(chapter.sigma, 0.5 * noise_k)) ** 2)
         return patch, noise_k / unit
+
+    def _noise_k(self, chapter: Chapter, generator: np.random.Generator) -> float:
+        settings, share = self.settings, float(generator.random())
+        if share < settings.quiet_fraction:
+            return 0.0
+        drowned = share < settings.quiet_fraction + settings.drowned_fraction
+        highest_k = settings.drowned_units * chapter.unit if drowned else settings.noise_k
+        return float(generator.uniform(0.0, highest_k))
 
 
 def _add_noise(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,7 +79,7 @@ def test_a_prior_gains_on_a_scene_of_its_kind(prior):
 def test_every_patch_is_in_units_of_its_own_scene():
     calm, rough = scene(1), scene(2)
     rough = PriorScene("rough", "there", "B", "0", 300 + 100 * (rough.temperature - 300), 0.35)
-    settings = TeachSettings(network=NETWORK, training=SETTINGS.training, pairs=SETTINGS.pairs, noise_k=0.0)
+    settings = replace(SETTINGS, quiet_fraction=1.0)
     pairs = prior_pairs([calm, rough], settings, scale=2, seed=0)
     spread = torch.cat([pairs.batch(np.random.default_rng(k)).truth.std(dim=(1, 2, 3)) for k in range(20)])
     assert float(spread.max() / spread.median()) < 5
@@ -85,9 +87,7 @@ def test_every_patch_is_in_units_of_its_own_scene():
 
 def test_noise_stands_in_the_coarse_picture_and_in_the_base_alike():
     flat = PriorScene("flat", "x", "A", "0", landscape(256) * 1e-4 + 300, 0.35)
-    settings = TeachSettings(
-        network=NETWORK, training=SETTINGS.training, pairs=SETTINGS.pairs, noise_k=1.0, quiet_fraction=0.0
-    )
+    settings = replace(SETTINGS, noise_k=1.0, quiet_fraction=0.0, drowned_fraction=0.0)
     batch = prior_pairs([flat], settings, scale=2, seed=0).batch(np.random.default_rng(0))
     degrade = Degrade.gaussian(2, 0.4)
     enlarged = back_projected_base(degrade)(batch.lr)
