@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 WORKER_JOB = "thermal-sr-worker"
 ATTEMPTS = 1000
 _REVIVAL = timedelta(hours=1)  # the automations bring a crashed run back within minutes, or nobody does
+_LOST = timedelta(days=1)  # a run that began so long ago and has no product died unnoticed
 
 
 def dispatch(todo: Sequence[SceneRef], settings: Settings) -> list[SceneRef]:
@@ -88,12 +89,13 @@ def idempotency_key(ref: SceneRef, settings: Settings, attempt: int) -> str:
 
 
 def _over(run: FlowRun) -> bool:
-    """Whether a run has ended for good; a crashed one is given time to be brought back."""
-    if run.state is None or not run.state.is_final():
+    """Whether nobody works on a run any more, nor ever will."""
+    state = run.state
+    if state is None or state.is_scheduled() or state.timestamp is None:
         return False
-    if run.state.is_crashed() and run.state.timestamp is not None:
-        return datetime.now(UTC) - run.state.timestamp > _REVIVAL
-    return True
+    if state.is_crashed():
+        return datetime.now(UTC) - state.timestamp > _REVIVAL
+    return state.is_final() or datetime.now(UTC) - state.timestamp > _LOST
 
 
 def ask_for_workers(settings: Settings) -> int:
@@ -111,7 +113,7 @@ def ask_for_workers(settings: Settings) -> int:
             ["squeue", "--me", "--array", "--noheader", f"--name={WORKER_JOB}", "--format=%i"]
         ).splitlines()
     )
-    wanted = min(waiting, most) - present
+    wanted = min(waiting, most - present)  # one too many leaves by itself, one too few lets a scene wait
     if wanted <= 0:
         return 0
     job = _submit(

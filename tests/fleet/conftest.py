@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet.packages import NotInstalledError
+from tests.fleet.postgres import postgres
 from tests.fleet.prefect_server import AUTH, PrefectServer, prefect_server
-from tests.fleet.slurm_cluster import NoSlurmError, SlurmCluster, slurm_cluster
+from tests.fleet.slurm_cluster import SlurmCluster, slurm_cluster
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,12 +41,19 @@ class Fleet:
 
 @pytest.fixture(scope="session")
 def server():
-    """A Prefect server with pools, deployments and automations, as an operator sets it up."""
-    guarded = {"PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true"}
-    with (
-        tempfile.TemporaryDirectory(prefix="prefect-") as home,
-        prefect_server(Path(home), guarded) as running,
-    ):
+    """A Prefect server on Postgres with pools, deployments and automations, as an operator sets it up."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prefect-")))
+        folder.chmod(0o755)  # Postgres runs as another user
+        try:
+            database = stack.enter_context(postgres(folder / "postgres"))
+        except NotInstalledError as error:
+            pytest.skip(f"no shared Prefect server: {error}")
+        settings = {
+            "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+        }
+        running = stack.enter_context(prefect_server(folder / "server", settings))
         for pool in ("cpu", "gpu"):
             running.cli("work-pool", "create", pool, "--type", "process")
         running.cli("deploy", "--all", cwd=ROOT)
@@ -65,7 +74,7 @@ def cluster():
     with ExitStack() as stack:
         try:
             running = stack.enter_context(slurm_cluster())
-        except NoSlurmError as error:
+        except NotInstalledError as error:
             pytest.skip(f"no SLURM: {error}")
         yield running
 

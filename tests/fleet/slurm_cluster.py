@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fleet.packages import NotInstalledError, install
 from tests.fleet.waiting import free_port, wait_for
 
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo", "scontrol")
@@ -57,10 +58,6 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 Gres=gpu:2 State=
 PartitionName=gpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 GRES_CONF = "NodeName={host} Name=gpu File=/dev/null,/dev/zero\n"
-
-
-class NoSlurmError(RuntimeError):
-    """This machine cannot run SLURM; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
@@ -109,27 +106,17 @@ class SlurmCluster:
 
 
 def make_sure_slurm_is_installed() -> None:
-    """Find SLURM, or install it with apt-get where root may.
+    """Find SLURM, or install it where root may.
 
     Raises:
-        NoSlurmError: It is not there and cannot be had.
+        NotInstalledError: It is not there and cannot be had.
     """
     if os.geteuid() != 0:
-        raise NoSlurmError("SLURM's daemons are started as root here, and this is not root")
-    missing = [command for command in COMMANDS if shutil.which(command) is None]
-    if not missing:
-        return
-    if shutil.which("apt-get") is None:
-        raise NoSlurmError(f"{', '.join(missing)} not found and no apt-get to install slurm-wlm and munge")
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "slurm-wlm", "munge"],
-    ):
-        answer = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=300)
-        if answer.returncode:
-            last = (answer.stderr.strip() or "no message").splitlines()[-1]
-            raise NoSlurmError(f"{' '.join(command[:2])} ended with {answer.returncode}: {last}")
+        raise NotInstalledError("SLURM's daemons are started as root here, and this is not root")
+    if any(shutil.which(command) is None for command in COMMANDS):
+        install("slurm-wlm", "munge")
+    if missing := [command for command in COMMANDS if shutil.which(command) is None]:
+        raise NotInstalledError(f"no {', '.join(missing)}, although slurm-wlm and munge are installed")
 
 
 @contextmanager
@@ -137,7 +124,7 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
     """A cluster with an idle node; its daemons and its folder are gone afterwards.
 
     Raises:
-        NoSlurmError: SLURM is not here, or does not come up within 30 s.
+        NotInstalledError: SLURM is not here, or does not come up within 30 s.
     """
     make_sure_slurm_is_installed()
     root = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: the path of a socket has to fit into 108 bytes
@@ -191,7 +178,9 @@ def _start(root: Path, environment: Mapping[str, str]) -> None:
             command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30
         )
         if answer.returncode:
-            raise NoSlurmError(f"{command[0]} ended with {answer.returncode}: {answer.stderr.strip()[-300:]}")
+            raise NotInstalledError(
+                f"{command[0]} ended with {answer.returncode}: {answer.stderr.strip()[-300:]}"
+            )
 
 
 def _wait_until_idle(cluster: SlurmCluster) -> None:
@@ -205,7 +194,7 @@ def _wait_until_idle(cluster: SlurmCluster) -> None:
         wait_for(idle, within_s=30, what="an idle node", every_s=0.1)
     except TimeoutError as error:
         log = (cluster.root / "slurmctld.log").read_text()[-500:]
-        raise NoSlurmError(f"{error}; the controller's log ends: {log}") from error
+        raise NotInstalledError(f"{error}; the controller's log ends: {log}") from error
 
 
 def _stop(pid_file: Path) -> None:

@@ -144,6 +144,7 @@ def night(fleet, client, tmp_path_factory):
         what="the dead run to be brought back",
     )
     seen.seconds["kill to brought back"] = time.monotonic() - start
+    wait_for(lambda: not jobs(), within_s=90, what="idle workers to leave", every_s=1)
     fleet.thermal_sr("run", long, out, *training)
     wait_for(lambda: len(in_state("Completed")) == 4, within_s=200, what="the revived run", every_s=1)
     seen.seconds["kill to done"] = time.monotonic() - start
