@@ -210,6 +210,9 @@ def learn(
         list[str] | None,
         typer.Option("--exclude", help="Leave out files whose name contains this; repeatable."),
     ] = None,
+    held_out: Annotated[
+        list[Path] | None, typer.Option("--held-out", help="Scenes that teach nothing and judge; repeatable.")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps for each scale.")
     ] = None,
@@ -238,6 +241,7 @@ def learn(
         seed=tree.recipe.seed,
         device=resolve_device(tree.run.device),
         judged=judged,
+        held_out=teaching_scenes(tree.archive, held_out or ()),
         progress=lambda text: err_console.print(escape(text), highlight=False),
     )
     save_prior(prior, out)

@@ -20,12 +20,14 @@ from pipeline.products.layout import write_bytes
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 from pipeline.superres.prior import Prior
-from pipeline.superres.skill import leave_sites_out, with_skill
+from pipeline.superres.skill import judge, leave_sites_out, with_skill
 from pipeline.superres.spectrum import oversampling
 from pipeline.superres.teach import PriorScene, TeachSettings, train_prior
 
 log = logging.getLogger(__name__)
 
+NOISES_K = (0.0, 0.1)
+PSF_SIGMA_PX = 0.4  # a realistic sensor, for the judgment
 SAME_PLACE_DEG = 2.0  # scenes whose centers lie closer are one site and are left out together
 FINER_THAN_SENSOR = 1.5
 
@@ -63,23 +65,43 @@ def make_prior(
     seed: int,
     device: torch.device,
     judged: bool = True,
+    held_out: Sequence[PriorScene] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Prior:
-    """The prior of all these scenes, its card holding the skill of priors that had each place left out."""
+    """The prior of all these scenes; its card holds the skill on scenes that did not feed what judged them.
+
+    Args:
+        scenes: To learn from.
+        settings: How.
+        scales: Enlargements.
+        seed: Of everything random.
+        device: Where to train.
+        judged: Train a prior without each place in turn, and judge it there.
+        held_out: Scenes that teach nothing and judge the prior itself.
+        progress: Told what was done.
+    """
     skills = []
     if judged:
         skills = leave_sites_out(
             scenes,
             settings,
             scales=scales,
-            noises_k=(0.0, 0.1),
-            psf_sigma_px=0.4,
+            noises_k=NOISES_K,
+            psf_sigma_px=PSF_SIGMA_PX,
             seed=seed,
             device=device,
             progress=lambda site, _: progress(f"judged without {site}"),
         )
     prior = train_prior(scenes, settings, scales=scales, seed=seed, device=device)
     progress("trained on all")
+    for scene in held_out:
+        for scale in scales:
+            for noise_k in NOISES_K:
+                skill = judge(
+                    prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=PSF_SIGMA_PX, seed=seed
+                )
+                skills += [skill] if skill is not None else []
+        progress(f"judged on {scene.name}")
     return with_skill(prior, skills)
 
 

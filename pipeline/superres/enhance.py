@@ -280,7 +280,12 @@ def _gain(test: SelfTest | None, recipe: Recipe, learned: Learned) -> tuple[floa
             return learned.prior_gain, "", None
         return 0.0, "the scene is too small to test the network on itself", None
     verdict = judge(test)
-    gain = published_gain(verdict, prior_gain=learned.prior_gain, prior_error=learned.prior_gain_error)
+    gain = published_gain(
+        verdict,
+        scale=recipe.scale,
+        prior_gain=learned.prior_gain,
+        prior_error=learned.prior_gain_error,
+    )
     if gain > 0:
         return gain, "", verdict
     share = f"{verdict.gain:.2f} +- {verdict.gain_error:.2f}"

@@ -22,6 +22,9 @@ Floats = NDArray[np.float32]
 JURY_TILE_PX = 16
 MIN_JURY_TILES = 4
 MIN_SIDE_PX = 8
+LEAST_GAIN = 0.1  # less is not worth a network
+PRIOR_SCATTER = 0.2  # of the best gain from scene to scene, at least
+JURY_SCALE_ERROR = 0.15  # of the best gain from one scale to the next, per octave
 
 
 @dataclass(frozen=True)
@@ -158,21 +161,23 @@ def judge(test: SelfTest) -> Verdict:
 
 
 def published_gain(
-    verdict: Verdict, *, prior_gain: float | None = None, prior_error: float = 0.0, min_gain: float = 0.1
+    verdict: Verdict, *, scale: int, prior_gain: float | None = None, prior_error: float = 0.0
 ) -> float:
     """The gain to publish with, 0 to 1.
 
     Without a prior the jury alone decides, less one standard error: a published pixel should not be expected
-    to be worse than the base. With a prior its own left-out scenes count too, each side by its certainty.
+    to be worse than the base. With a prior its own left-out scenes count too, each side by its certainty. The
+    jury sees the scene one scale up, where another gain may be best; the further up, the less it is believed.
     """
     if prior_gain is None:
         gain = verdict.gain - verdict.gain_error
     else:
-        # The jury sees the scene one scale up, where the best gain may differ: it is never surer than 0.3.
-        jury_weight = 1 / (verdict.gain_error**2 + 0.3**2) if math.isfinite(verdict.gain_error) else 0.0
-        prior_weight = 1 / max(prior_error, 0.05) ** 2
-        gain = (jury_weight * verdict.gain + prior_weight * prior_gain) / (jury_weight + prior_weight)
-    return 0.0 if not math.isfinite(gain) or gain < min_gain else min(gain, 1.0)
+        jury_error = math.hypot(verdict.gain_error, JURY_SCALE_ERROR * math.log2(scale))
+        prior_error = max(prior_error, PRIOR_SCATTER)
+        jury_weight, prior_weight = 1 / jury_error**2, 1 / prior_error**2
+        fitted = verdict.gain if math.isfinite(verdict.gain_error) else 0.0
+        gain = (jury_weight * fitted + prior_weight * prior_gain) / (jury_weight + prior_weight)
+    return 0.0 if not math.isfinite(gain) or gain < LEAST_GAIN else min(gain, 1.0)
 
 
 def at_gain(test: SelfTest, gain: float) -> Floats:

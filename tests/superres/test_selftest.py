@@ -28,19 +28,19 @@ def test_the_jury_finds_the_gain_that_was_built_in(gain):
 
 def test_a_jury_of_a_few_tiles_switches_the_network_off():
     test = made_test(side_px=16)
-    assert published_gain(judge(test)) == 0.0
+    assert published_gain(judge(test), scale=4) == 0.0
 
 
 def test_an_unsure_jury_gives_less_than_it_found():
-    assert published_gain(Verdict(0.8, 0.3, 20)) == pytest.approx(0.5)
-    assert published_gain(Verdict(1.5, 0.1, 20)) == 1.0
+    assert published_gain(Verdict(0.8, 0.3, 20), scale=4) == pytest.approx(0.5)
+    assert published_gain(Verdict(1.5, 0.1, 20), scale=4) == 1.0
 
 
 def test_a_prior_with_a_good_record_outweighs_a_small_jury():
     unsure = Verdict(0.0, 1.0, 5)
-    assert published_gain(unsure, prior_gain=1.0, prior_error=0.1) > 0.9
+    assert published_gain(unsure, scale=4, prior_gain=1.0, prior_error=0.1) > 0.9
     sure = Verdict(-1.0, 0.05, 400)
-    assert published_gain(sure, prior_gain=1.0, prior_error=0.3) < 0.3
+    assert published_gain(sure, scale=2, prior_gain=1.0, prior_error=0.3) < 0.3
 
 
 @pytest.mark.parametrize("error_k", [0.1, 1.0])
