@@ -3,6 +3,7 @@
 Prefect reads these variables when it is first imported, so they are set here, where every way in passes.
 """
 
+import logging
 import os
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing phones home
@@ -11,3 +12,6 @@ os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "pipeline,flows")  # scen
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")  # a cold start takes 15 s
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to others
 os.environ.setdefault("PREFECT_RESULTS_DEFAULT_SERIALIZER", "json")  # not the default pickle
+
+for name in ("pipeline", "flows"):  # Prefect gives them handlers and leaves them at the root's level, WARNING
+    logging.getLogger(name).setLevel(logging.INFO)

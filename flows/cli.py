@@ -163,6 +163,8 @@ def run_night(settings: Settings, *, quiet: bool = False) -> dict[str, Any]:
     show_bar = err_console.is_terminal and not quiet
     if show_bar or quiet:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+        for name in ("pipeline", "flows"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     else:
         logging.getLogger("httpx").setLevel(logging.WARNING)
     if not quiet:

@@ -98,7 +98,7 @@ def night(fleet, client, tmp_path_factory):
     ]
     pool += ["--set", 'run.slurm.options=["--cpus-per-task=1"]']
     training = [*pool, "--set", f"recipe.train.steps={STEPS}"]
-    seen = Night(out)
+    seen, scene_deployment = Night(out), client.read_deployment_by_name("scene/gpu").id
 
     def jobs():
         return sorted(int(line.split()[0].split("_")[0]) for line in fleet.cluster.active_jobs())
@@ -114,7 +114,7 @@ def night(fleet, client, tmp_path_factory):
         return re.findall(r"Beginning flow run '([^']+)'", log)[-1]
 
     def runs():
-        return {run.name: run for run in client.read_flow_runs() if run.deployment_id is not None}
+        return {run.name: run for run in client.read_flow_runs() if run.deployment_id == scene_deployment}
 
     def in_state(*names):
         return [run for run in runs().values() if run.state.name in names]
