@@ -329,12 +329,15 @@ def _only_scene(settings: Settings) -> Scene:
 
 
 def _plan_rows(night: Plan) -> list[dict[str, str]]:
-    rows = [(ref.files[0], "process", f"new to this recipe, {ref.reader}") for ref in night.todo]
-    rows += [(ref.files[0], "leave", f"done: {product}") for ref, product in night.done]
-    rows += [
-        (record.ref.files[0], "leave", f"{record.status} earlier: {record.reason}") for record in night.ended
+    rows = [
+        (ref.files[0], ref.scene_id, "process", f"new to this recipe, {ref.reader}") for ref in night.todo
     ]
-    rows += [(ref.files[0], "refuse", reason) for ref, reason in night.refused]
-    rows += [(path, "wait", reason) for path, reason in night.waiting]
-    rows += [(path, "leave", f"same content as {Path(other).name}") for path, other in night.duplicates]
-    return [{"file": Path(path).name, "action": action, "reason": reason} for path, action, reason in rows]
+    rows += [(ref.files[0], ref.scene_id, "leave", f"done: {product}") for ref, product in night.done]
+    for record in night.ended:
+        reason = f"{record.status} earlier: {record.reason}"
+        rows.append((record.ref.files[0], record.ref.scene_id, "leave", reason))
+    rows += [(ref.files[0], ref.scene_id, "refuse", reason) for ref, reason in night.refused]
+    rows += [(path, "", "wait", reason) for path, reason in night.waiting]
+    rows += [(path, "", "leave", f"same content as {Path(other).name}") for path, other in night.duplicates]
+    names = ("path", "scene_id", "action", "reason")
+    return [{"file": Path(row[0]).name, **dict(zip(names, row, strict=True))} for row in rows]
