@@ -376,7 +376,7 @@ class Recipe(_Branch):
     scale: Scale = Field(4, description="Linear enlargement: 2, 4, 8; 16 is experimental.")
     seed: int = Field(0, ge=0, description="Of all randomness.")
     prior: str = Field(
-        "none", description='"shipped", "none", or the path of a prior made by `thermal-sr learn`.'
+        "shipped", description='"shipped", "none", or the path of a prior made by `thermal-sr learn`.'
     )
     prior_sha256: str = Field("", description="Filled in: digest of the prior's file.")
     normalize: NormalizeSettings = Field(default_factory=NormalizeSettings, description="Kelvin to unitless.")
@@ -463,6 +463,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "balanced": {},
     "quality": {"network": {"size": "standard"}},
     "seed": {
+        "prior": "none",
         "normalize": {"method": "percentile"},
         "pairs": {"model": "seed", "batch": 1, "photometric_probability": 0.3},
         "network": {"base": "bicubic", "size": "seed"},

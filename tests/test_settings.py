@@ -117,7 +117,7 @@ def test_only_the_recipe_names_a_product():
 
 def test_saying_a_default_aloud_is_the_same_recipe():
     resolved = Recipe().resolved()
-    assert load(f"recipe.train.steps={resolved.train.steps}").recipe.digest == Recipe().digest
+    assert load(f"recipe.train.steps={resolved.train.steps}").recipe.digest == load().recipe.digest
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -137,6 +137,7 @@ def enhance(
         base=base,
         device=device,
         prior=prior,
+        content_digest=scene.ref.digest,
         checkpoint=checkpoint,
         progress=lambda fraction: progress("train", fraction),
     )
@@ -258,7 +259,7 @@ def _judge(method: Method, work: Working, recipe: Recipe, learned: Learned) -> J
     if test is not None and learned.network is not None and learned.held_out is not None and gain == 0:
         # Without the network every measured pixel may judge the base, not only those held out from training.
         test = dataclasses.replace(test, jury=np.isfinite(test.truth) & _inner(test, work))
-    errors = fit_errors(test, gain, work.noise)
+    errors = fit_errors(test, gain, work.noise, recipe.scale)
     figures: dict[str, float | str | None] = {"gain": gain}
     if verdict is not None:
         figures |= {"gain_fitted": verdict.gain, "gain_error": _finite(verdict.gain_error)}
@@ -275,9 +276,9 @@ def _gain(test: SelfTest | None, recipe: Recipe, learned: Learned) -> tuple[floa
         return 0.0, learned.reason, None
     if not recipe.gate.enabled:
         return 1.0, "", None
+    if learned.prior_gain is not None and (test is None or learned.fed):
+        return learned.prior_gain, "", None
     if test is None:
-        if learned.prior_gain is not None:
-            return learned.prior_gain, "", None
         return 0.0, "the scene is too small to test the network on itself", None
     verdict = judge(test)
     gain = published_gain(

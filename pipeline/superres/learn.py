@@ -43,6 +43,7 @@ class Learned:
         held_out: (y, x), true where that training never looked.
         prior_gain: Gain that the prior's left-out scenes recommend; None without a prior.
         prior_gain_error: Its scatter over those scenes.
+        fed: Whether the prior was taught by this very scene: then the scene may not judge it.
         facts: For the provenance; plain JSON.
     """
 
@@ -54,6 +55,7 @@ class Learned:
     held_out: NDArray[np.bool_] | None = None
     prior_gain: float | None = None
     prior_gain_error: float = 0.0
+    fed: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,6 +67,7 @@ def learn(
     base: Base,
     device: torch.device,
     prior: Prior | None = None,
+    content_digest: str = "",
     checkpoint: Checkpoint | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Learned:
@@ -77,11 +80,12 @@ def learn(
         base: What it adds to.
         device: Where it trains.
         prior: Used instead of a training where it has weights for the scale.
+        content_digest: Of the scene, to see whether it fed the prior.
         checkpoint: Keeps the training's state.
         progress: Told how much of the training is done.
     """
     if prior is not None and recipe.scale in prior.scales:
-        return _from_prior(work, recipe, units=units, prior=prior)
+        return _from_prior(work, recipe, units=units, prior=prior, fed=prior.fed_by(content_digest))
     if recipe.train.steps == 0:
         return Learned(None, base, wanted=False, facts={"source": "none"})
     return _train_here(
@@ -89,7 +93,7 @@ def learn(
     )
 
 
-def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: Prior) -> Learned:
+def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: Prior, fed: bool) -> Learned:
     """The prior's network in this scene's units; no step on the scene."""
     network, card = prior.network(recipe.scale), prior.facts(recipe.scale)
     lr, valid = torch.from_numpy(units.normalize(work.lr)), torch.from_numpy(work.valid)
@@ -100,7 +104,13 @@ def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: P
         wanted=True,
         prior_gain=float(card.get("gain", 1.0)),
         prior_gain_error=float(card.get("gain_error", 0.1)),
-        facts={"source": "prior", "prior_sha256": recipe.prior_sha256, "reach_px": network.reach_px},
+        fed=fed,
+        facts={
+            "source": "prior",
+            "fed_by_this_scene": fed,
+            "prior_sha256": recipe.prior_sha256,
+            "reach_px": network.reach_px,
+        },
     )
 
 

@@ -60,7 +60,7 @@ class PriorScene:
 
 
 _NETWORK = Recipe(network=NetworkSettings(noise_input=True)).resolved().network
-_TRAINING = TrainSettings(steps=1200, learning_rate=4e-3, mixed_precision="bfloat16", patience_fraction=1.0)
+_TRAINING = TrainSettings(steps=4000, learning_rate=4e-3, mixed_precision="bfloat16", patience_fraction=1.0)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class TeachSettings:
     training: TrainSettings = field(default_factory=lambda: _TRAINING)
     pairs: PairSettings = field(default_factory=lambda: PairSettings(crop_px=24))
     noise_k: float = 0.15
-    quiet_fraction: float = 0.3
-    drowned_fraction: float = 0.15
+    quiet_fraction: float = 0.35
+    drowned_fraction: float = 0.1
     drowned_units: float = 1.5
     psf_sigmas_px: tuple[float, ...] = (0.4,)
     psf_error: float = 0.0

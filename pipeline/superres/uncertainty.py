@@ -21,6 +21,9 @@ ONE_SIGMA = math.erf(1 / math.sqrt(2))  # 68.27 % of a normal distribution
 MIN_PIXELS = 64
 # Without a self-test: the error of a recovered pixel relative to local contrast, on the cautious side.
 CAUTIOUS_SHARE = 0.6
+# From the self-test's scale to the published one, errors relative to contrast are larger at x2, where what is
+# missing is mostly noise-like; mean over real scenes, from 1.1 to 3.1 (tests/benchmarks/coverage.py).
+NEXT_SCALE = {2: 1.5}
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class ErrorModel:
         return np.asarray(self.factor * np.sqrt(variance), dtype=np.float32)
 
 
-def fit_errors(test: SelfTest | None, gain: float, noise: float) -> ErrorModel:
+def fit_errors(test: SelfTest | None, gain: float, noise: float, scale: int = 4) -> ErrorModel:
     """The error model of a scene.
 
     Args:
@@ -57,6 +60,7 @@ def fit_errors(test: SelfTest | None, gain: float, noise: float) -> ErrorModel:
         gain: The network's published gain.
         noise: Standard deviation of the scene's noise, floor of a cautious model. The self-test's truth holds
             it too and it is left in: sigma speaks of another measurement as noisy as this one.
+        scale: Linear enlargement; the errors of the self-test are carried over to the published scale.
     """
     if test is None or test.jury.sum() < MIN_PIXELS:
         return ErrorModel(floor=noise, activity_share=CAUTIOUS_SHARE, calibrated=False)
@@ -71,7 +75,8 @@ def fit_errors(test: SelfTest | None, gain: float, noise: float) -> ErrorModel:
     ]
     model = _fit(test, error, gain, test.jury)
     coverage = float(np.mean(coverages)) if coverages else math.nan
-    return ErrorModel(model.floor, model.activity_share, model.spread_share, model.factor, coverage)
+    factor = model.factor * NEXT_SCALE.get(scale, 1.0)
+    return ErrorModel(model.floor, model.activity_share, model.spread_share, factor, coverage)
 
 
 def _fit(test: SelfTest, error: Floats, gain: float, pixels: NDArray[np.bool_]) -> ErrorModel:

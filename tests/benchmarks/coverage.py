@@ -67,7 +67,7 @@ def row(case, scale: int, nedt_k: float, assignments: list[str]) -> float:
     best = best_gain(enhancement.compute, case, whole) if figures["gain"] else float("nan")
     print(
         f"| {scale} | {nedt_k:g} | {case.scene} | {(error <= sigma).mean():.3f} | {factor:.2f} "
-        f"| {figures['uncertainty_coverage']:.3f} | {figures['gain']:.2f} "
+        f"| {figures['uncertainty_coverage'] or float('nan'):.3f} | {figures['gain']:.2f} "
         f"| {figures.get('gain_fitted', float('nan')):.2f} | {best:.2f} |",
         flush=True,
     )
