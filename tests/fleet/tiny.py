@@ -14,6 +14,7 @@ TRANSFORM = (100.0, 0.0, 500_000.0, 0.0, -100.0, 5_000_000.0)
 CHEAP = (
     "recipe.preset=fast",
     "recipe.scale=2",
+    "recipe.prior=none",
     "recipe.train.steps=0",
     "recipe.network.channels=8",
     "recipe.network.blocks=1",
