@@ -28,7 +28,10 @@ NEXT_SCALE = {2: 1.5}
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """sigma^2 = factor^2 * (floor^2 + (activity_share * activity)^2 + (spread_share * spread)^2).
+    """From local contrast and the passes' spread to one standard error.
+
+    sigma^2 = factor^2 * v with v = floor^2 + (activity_share * activity)^2; where the network is on, half of
+    v is replaced by half of (spread_share * spread)^2. Where it is off, contrast alone decides.
 
     Attributes:
         floor: In working units.
@@ -48,7 +51,9 @@ class ErrorModel:
 
     def sigma(self, activity: Floats, spread: Floats) -> Floats:
         """(y, x) one standard error, in working units."""
-        variance = self.floor**2 + (self.activity_share * activity) ** 2 + (self.spread_share * spread) ** 2
+        variance = self.floor**2 + (self.activity_share * activity) ** 2
+        agreed = 0.5 * variance + 0.5 * (self.spread_share * spread) ** 2
+        variance = np.where(spread > 0, agreed, variance)
         return np.asarray(self.factor * np.sqrt(variance), dtype=np.float32)
 
 
@@ -80,22 +85,18 @@ def fit_errors(test: SelfTest | None, gain: float, noise: float, scale: int = 4)
 
 
 def _fit(test: SelfTest, error: Floats, gain: float, pixels: NDArray[np.bool_]) -> ErrorModel:
-    """Non-negative least squares of squared errors on the squared predictors, then one factor for all."""
-    predictors = np.stack(
-        [
-            np.ones(int(pixels.sum())),
-            test.activity[pixels].astype(np.float64) ** 2,
-            (gain * test.spread[pixels].astype(np.float64)) ** 2,
-        ],
-        axis=1,
-    )
+    """Non-negative least squares of squared errors on squared contrast, then one factor for all."""
+    contrast2 = test.activity[pixels].astype(np.float64) ** 2
+    predictors = np.stack([np.ones_like(contrast2), contrast2], axis=1)
     squares = error[pixels].astype(np.float64) ** 2
     # Weighted by what is expected, or the few largest errors would decide alone.
-    weight = 1 / (predictors[:, 1] + predictors[:, 1].mean() + 1e-12)
+    weight = 1 / (contrast2 + contrast2.mean() + 1e-12)
     scales = np.sqrt((predictors**2).mean(0)) + 1e-30
     shares, _ = nnls(predictors / scales * weight[:, None], squares * weight)
-    floor2, activity2, spread2 = shares / scales
-    draft = ErrorModel(math.sqrt(floor2), math.sqrt(activity2), math.sqrt(spread2))
+    floor2, activity2 = shares / scales
+    spread2 = float(((gain * test.spread[pixels].astype(np.float64)) ** 2).mean())
+    spread_share = math.sqrt(float(squares.mean()) / spread2) if spread2 > 0 else 0.0
+    draft = ErrorModel(math.sqrt(floor2), math.sqrt(activity2), spread_share)
     sigma = draft.sigma(test.activity, np.float32(gain) * test.spread)[pixels]
     factor = float(np.quantile(error[pixels] / np.maximum(sigma, 1e-9), ONE_SIGMA))
     factor = min(max(factor, 0.1), 10.0)

@@ -1,5 +1,7 @@
 """The scene as its own judge: gains and uncertainties that can be checked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,12 @@ def test_smooth_enlargement_never_overshoots():
     fine = enlarge_smoothly(values, 4)
     assert fine.shape == (28, 36)
     assert values.min() - 1e-6 <= fine.min() <= fine.max() <= values.max() + 1e-6
+
+
+def test_where_the_network_is_off_the_contrast_alone_decides():
+    test = made_test(error_k=1.0)
+    spread = np.full_like(test.activity, 0.3)
+    model = fit_errors(replace(test, spread=spread), 0.7, 0.0)
+    off = model.sigma(test.activity, np.zeros_like(spread))
+    np.testing.assert_allclose(off, test.activity, rtol=0.5)
+    assert (off > 0).all()
