@@ -217,12 +217,16 @@ def slurm(settings: Settings) -> Iterator[Finding]:
 
 def server_guards(url: str) -> Iterator[Finding]:
     """Whether the server lets strangers in: whoever reaches it could have any code run."""
-    stranger = httpx.post(f"{url}/flow_runs/count", json={}, timeout=10)
-    if stranger.status_code == httpx.codes.UNAUTHORIZED:
+    if httpx.get(f"{url}/version", timeout=10).status_code == httpx.codes.UNAUTHORIZED:
         yield Finding("password", "ok", "the server asks for one")
     else:
         mend = "set PREFECT_SERVER_API_AUTH_STRING on the server and PREFECT_API_AUTH_STRING here"
         yield Finding("password", "fault", "the server takes orders from anybody", mend)
+    if httpx.post(f"{url}/flow_runs/count", json={}, timeout=10).status_code == httpx.codes.FORBIDDEN:
+        yield Finding("forged requests", "ok", "the server refuses them")
+    else:
+        mend = "set PREFECT_SERVER_CSRF_PROTECTION_ENABLED=true on the server"
+        yield Finding("forged requests", "fault", "a web page could give orders in your name", mend)
     address = urlsplit(url)
     if address.scheme == "http" and address.hostname not in ("localhost", "127.0.0.1", "::1"):
         mend = "keep it inside a private network, or put TLS before it"

@@ -27,10 +27,12 @@ def only_fault(findings):
 class OpenToAll(BaseHTTPRequestHandler):
     """A server that does what anybody says."""
 
-    def do_POST(self):
+    def do_GET(self):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"0")
+
+    do_POST = do_GET
 
     def log_message(self, *arguments):
         pass
@@ -97,7 +99,9 @@ def only_server(findings):
 
 
 def test_a_server_that_obeys_strangers_is_a_fault(open_server):
-    assert "anybody" in only_fault(server_guards(open_server)).found
+    password, forged = server_guards(open_server)
+    assert (password.health, forged.health) == ("fault", "fault")
+    assert "PREFECT_SERVER_API_AUTH_STRING" in password.mend
 
 
 def test_a_missing_slurm_is_a_fault_only_where_it_is_needed(monkeypatch):

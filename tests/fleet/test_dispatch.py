@@ -1,0 +1,63 @@
+"""A scene is one run however often it is handed out, until that run has ended without a product."""
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Crashed, Failed, Running
+
+from flows.dispatch import scene_run, waiting_runs
+from pipeline.errors import SettingsError
+from pipeline.night import plan_night
+from tests.fleet.prefect_server import AUTH
+from tests.fleet.tiny import cheap_settings, write_archive
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def client(server):
+    """A client of the server; runs made meanwhile are gone afterwards, or workers would take them."""
+    here = {PREFECT_API_URL: server.client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: AUTH}
+    with temporary_settings(here), get_client(sync_client=True) as asking:
+        before = {run.id for run in asking.read_flow_runs()}
+        yield asking
+        for run in asking.read_flow_runs():
+            if run.id not in before:
+                asking.delete_flow_run(run.id)
+
+
+@pytest.fixture
+def handed_out(tmp_path, client):
+    """A scene, its settings, and its run."""
+    settings = cheap_settings(write_archive(tmp_path / "archive", 1), tmp_path / "out")
+    (ref,) = plan_night(settings).todo
+    return ref, settings, scene_run(ref, settings)
+
+
+def test_a_scene_that_waits_is_not_handed_out_again(client, handed_out):
+    ref, settings, run = handed_out
+    assert scene_run(ref, settings).id == run.id
+    assert waiting_runs(client, settings.run.deployment) == 1
+
+
+def test_a_run_is_named_after_its_scene(handed_out):
+    ref, _, run = handed_out
+    assert run.name == ref.scene_id
+
+
+@pytest.mark.parametrize(
+    ("state", "same"), [(Running(), True), (Crashed(), True), (Failed(), False), (Completed(), False)]
+)
+def test_only_a_run_that_is_over_gets_a_new_attempt(client, handed_out, state, same):
+    ref, settings, run = handed_out
+    client.set_flow_run_state(run.id, state, force=True)
+    assert (scene_run(ref, settings).id == run.id) is same
+
+
+def test_a_deployment_that_is_not_there_names_the_setting(client, tmp_path):
+    settings = cheap_settings(
+        write_archive(tmp_path / "archive", 1), tmp_path / "out", ["run.deployment=scene/none"]
+    )
+    (ref,) = plan_night(settings).todo
+    with pytest.raises(SettingsError, match=r"run\.deployment: the server has no deployment 'scene/none'"):
+        scene_run(ref, settings)
