@@ -139,9 +139,6 @@ class RunSettings(_Branch):
     )
     retries: int = Field(2, ge=0, le=10, description="Further attempts when storage, not content, fails.")
     max_attempts: int = Field(5, ge=1, description="A scene whose run dies this often is recorded as failed.")
-    scene_timeout_s: float = Field(
-        0.0, ge=0, description="Give up on a scene after this many seconds; 0 never."
-    )
     checkpoint_s: float = Field(30.0, gt=0, description="Seconds between training checkpoints.")
     scratch: Path | None = Field(
         None, description="Folder of training checkpoints; beside the products by default."
@@ -207,9 +204,6 @@ class DegradeSettings(_Branch):
     domain: Literal["auto", "radiance", "kelvin"] = Field(
         "auto",
         description="What the detector averages: radiance for a brightness temperature of known wavelength.",
-    )
-    native: Literal["auto", "off"] = Field(
-        "auto", description="Notice grids finer than their sensor, and train at the sensor's own scale."
     )
 
 
@@ -361,9 +355,6 @@ class GateSettings(_Branch):
     enabled: bool = Field(True, description="Set the network's gain from the scene's own self-test.")
     project: bool = Field(
         True, description="Last step: make the degraded product equal the scene within its noise."
-    )
-    min_skill: float = Field(
-        0.0, ge=-1, le=1, description="Smallest self-test gain over the base that switches the network on."
     )
 
 
