@@ -38,6 +38,7 @@ from pipeline.settings import Settings, prior_path
 from pipeline.superres.device import share_threads
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.prior import Prior
+from pipeline.tile_cluster import tile_scheduler
 from pipeline.training_state import KeptTraining, checkpoint_path
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ def _fill(
     """Everything that a product's folder holds, but the manifest."""
     ref, output = enhancement.scene.ref, settings.output
     files = layout.ProductFiles(staging, ref.scene_id, enhancement.scale)
-    with clock("write"):
+    scratch = layout.scratch_folder(output.root, settings.recipe.label, ref.scene_id)
+    with clock("write"), tile_scheduler(settings.run, scratch / "cluster") as scheduler:
         summary = write_store(
             enhancement,
             files.store,
@@ -183,6 +185,7 @@ def _fill(
             institution=output.institution,
             extra_attributes={"recipe": settings.recipe.label},
             sharpened=output.sharpened,
+            scheduler=scheduler,
         )
     progress("check", 0.0)
     with clock("check"):

@@ -54,7 +54,7 @@ ReturnToService=2
 KillWait=10
 MinJobAge=600
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 Gres=gpu:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=16000 Gres=gpu:2 State=UNKNOWN
 PartitionName=gpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 GRES_CONF = "NodeName={host} Name=gpu File=/dev/null,/dev/zero\n"

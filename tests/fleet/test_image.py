@@ -113,8 +113,8 @@ def image(tmp_path_factory):
     settings.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in found.items()))
     mounts = {"/etc/ssl/certs": "/etc/ssl/certs", settings: "/etc/pip.conf"}
     for word in " ".join(found.values()).split():  # indexes and wheels that are folders of this machine
-        place = Path("/", *Path(word.removeprefix("file://")).parts[1:3])
-        if place.is_dir() and place.parts[1:2] != ("etc",):
+        place = Path(*Path(word.removeprefix("file://")).parts[:3])
+        if place.is_absolute() and len(place.parts) == 3 and place.parts[1] != "etc" and place.is_dir():
             mounts[place] = place
     volumes = [word for outside, inside in mounts.items() for word in ("--volume", f"{outside}:{inside}:ro")]
     index = found.get("extra-index-url", "https://download.pytorch.org/whl/cpu").split()[0]
