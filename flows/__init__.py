@@ -9,6 +9,9 @@ import os
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing phones home
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "pipeline,flows")  # scene log lines reach the server
+os.environ.setdefault(
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore"
+)  # the command logs outside flows too
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")  # a cold start takes 15 s
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to others
 os.environ.setdefault("PREFECT_RESULTS_DEFAULT_SERIALIZER", "json")  # not the default pickle
