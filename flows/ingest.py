@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -12,11 +13,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import httpx
 import torch
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State
 
 from flows.dispatch import dispatch
+from flows.progress import server_may_be_away
 from flows.scene import scene
 from pipeline.errors import SettingsError
 from pipeline.night import (
@@ -35,6 +39,7 @@ from pipeline.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S = (5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0)
 LEFT_BEHIND_S = 2 * 86_400.0  # longer than any scene takes, and than the clocks of two nodes differ
 
 
@@ -60,7 +65,8 @@ def ingest(settings: dict[str, Any] | None = None) -> dict[str, Any]:
     dispatched = [] if here else dispatch(plan.todo, tree)
     report = make_report(run_id, started, tree, plan=plan, records=records, dispatched=dispatched)
     path = write_report(report, tree)
-    _publish_artifacts(report, tree)
+    with server_may_be_away(f"report {run_id}"):
+        _publish_artifacts(report, tree)
     log.info("report %s", path)
     return report.to_json()
 
@@ -106,7 +112,7 @@ def _run_one(ref: SceneRef, settings: Settings, free: SimpleQueue[str]) -> Recor
     device = free.get()
     try:
         here = settings.model_copy(update={"run": settings.run.model_copy(update={"device": device})})
-        state = scene(ref.to_json(), here.model_dump(mode="json"), return_state=True)
+        state = _run_patiently(ref, here)
     finally:
         free.put(device)
     if state.is_completed():
@@ -114,6 +120,17 @@ def _run_one(ref: SceneRef, settings: Settings, free: SimpleQueue[str]) -> Recor
     reason = " ".join((state.message or state.name or "unknown").split())
     log.error("%s: failed, %s", ref.scene_id, reason)
     return failed_record(ref, settings, reason)
+
+
+def _run_patiently(ref: SceneRef, settings: Settings) -> State[Any]:
+    """The scene flow; while the server is away, as in a restart, the scene waits and begins again."""
+    for patience_s in PATIENCE_S:
+        try:
+            return scene(ref.to_json(), settings.model_dump(mode="json"), return_state=True)
+        except httpx.TransportError as error:
+            log.warning("%s: no Prefect server, another try in %.0f s: %s", ref.scene_id, patience_s, error)
+            time.sleep(patience_s)
+    return scene(ref.to_json(), settings.model_dump(mode="json"), return_state=True)
 
 
 def _publish_artifacts(report: Report, settings: Settings) -> None:

@@ -5,13 +5,18 @@ A listener is a context variable because flow parameters must be plain JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from pipeline.process import STAGES
+
+log = logging.getLogger(__name__)
 
 Listener = Callable[[str, str, float], None]
 """Called with scene id, stage and the stage's fraction."""
@@ -28,9 +33,10 @@ class SceneProgress:
 
     def __init__(self, scene_id: str, key: str) -> None:
         self._scene_id = scene_id
-        self._artifact: Any = create_progress_artifact(  # an identifier, in synchronous code
-            progress=0.0, key=key, description=f"{scene_id}: waiting"
-        )
+        self._artifact: Any = None  # an identifier, in synchronous code
+        with server_may_be_away(f"{scene_id}: progress"):
+            waiting = f"{scene_id}: waiting"
+            self._artifact = create_progress_artifact(progress=0.0, key=key, description=waiting)
         self._sent_percent, self._sent_stage = 0.0, ""
         self._listener = LISTENER.get()
 
@@ -39,11 +45,21 @@ class SceneProgress:
         if self._listener is not None:
             self._listener(self._scene_id, stage, fraction)
         percent = percent_done(stage, fraction)
-        if stage != self._sent_stage or percent - self._sent_percent >= _COARSE_PERCENT or percent >= 100:
-            update_progress_artifact(
-                self._artifact, progress=percent, description=f"{self._scene_id}: {stage}"
-            )
+        news = stage != self._sent_stage or percent - self._sent_percent >= _COARSE_PERCENT or percent >= 100
+        if news and self._artifact is not None:
+            with server_may_be_away(f"{self._scene_id}: progress"):
+                described = f"{self._scene_id}: {stage}"
+                update_progress_artifact(self._artifact, progress=percent, description=described)
             self._sent_percent, self._sent_stage = percent, stage
+
+
+@contextmanager
+def server_may_be_away(what: str) -> Iterator[None]:
+    """What is merely told to the server must not end a scene when the server is being restarted."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        log.warning("%s not told to the server: %s", what, error)
 
 
 def percent_done(stage: str, fraction: float) -> float:

@@ -6,21 +6,27 @@ each border. The manifest, not a cache, says what is done.
 
 from __future__ import annotations
 
+import base64
+import io
 import re
+from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from prefect import Flow, flow, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
-from flows.progress import SceneProgress
+from flows.progress import SceneProgress, server_may_be_away
 from pipeline.errors import UnreadableInputError
 from pipeline.process import failed_record, process_scene
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
+
+PICTURE_PX = 1024
 
 
 def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -70,13 +76,26 @@ def scene(ref: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         reason = f"its run died {tree.run.max_attempts} times; see the worker's log, then `thermal-sr redo`"
         return failed_record(reference, tree, reason).to_json()
     record: Record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
-    create_markdown_artifact(key=artifact_key("scene", reference), markdown=scene_markdown(record))
+    with server_may_be_away(f"{reference.scene_id}: report"):
+        create_markdown_artifact(key=artifact_key("scene", reference), markdown=scene_markdown(record))
+        if record.product:
+            picture = picture_address(tree.output.root / record.product / "comparison.png")
+            create_image_artifact(image_url=picture, key=artifact_key("comparison", reference))
     return record.to_json()
 
 
 def artifact_key(kind: str, ref: SceneRef) -> str:
     """A stable key in the letters that Prefect allows: lowercase letters, digits and dashes."""
     return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', ref.scene_id.lower()).strip('-')}"
+
+
+def picture_address(path: Path) -> str:
+    """A picture as an address that holds the picture itself, small enough for a database."""
+    small = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.thumbnail((PICTURE_PX, PICTURE_PX))
+        picture.convert("RGB").save(small, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 
 def scene_markdown(record: Record) -> str:

@@ -60,15 +60,18 @@ class PrefectServer:
 
 
 @contextmanager
-def prefect_server(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[PrefectServer]:
+def prefect_server(
+    home: Path, settings: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[PrefectServer]:
     """A server on SQLite in `home`, stopped afterwards.
 
     Args:
-        home: An empty folder.
+        home: Its folder; what an earlier server left there is taken up.
         settings: Further PREFECT_ variables, e.g. another database.
+        port: Where to listen, if not anywhere.
     """
     home.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     client = {
         **QUIET,
         "PREFECT_HOME": str(home / "client"),

@@ -1,0 +1,37 @@
+"""A night goes on when its Prefect server is restarted."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.products.layout import published_folders
+from tests.fleet.prefect_server import prefect_server
+from tests.fleet.tiny import CHEAP, cheap_settings, write_archive
+from tests.fleet.waiting import free_port, wait_for
+
+SCENES, DOWN_S = 4, 8
+
+
+@pytest.mark.slow
+def test_a_restart_of_the_server_costs_the_night_no_scene(tmp_path):
+    archive, out, port = write_archive(tmp_path / "archive", SCENES), tmp_path / "out", free_port()
+    recipe = out / cheap_settings(archive, out, ["recipe.train.steps=100"]).recipe.label
+    words = [word for setting in (*CHEAP, "recipe.train.steps=100") for word in ("--set", setting)]
+    command = [Path(sys.executable).with_name("thermal-sr"), "run", archive, out, "--json", *words]
+    with prefect_server(tmp_path / "server", port=port) as server:
+        environment = {**os.environ, **server.client, "OMP_NUM_THREADS": "1"}
+        night = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        wait_for(lambda: list(published_folders(recipe)), within_s=120, what="a first product", every_s=0.1)
+    before = len(list(published_folders(recipe)))
+    time.sleep(DOWN_S)
+    with prefect_server(tmp_path / "server", port=port):
+        _, told = night.communicate(timeout=200)
+    assert before < SCENES, "the night was over before the server went"
+    assert night.returncode == 0, told
+    assert len(list(published_folders(recipe))) == SCENES
