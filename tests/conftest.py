@@ -7,8 +7,8 @@ import torch
 from hypothesis import settings
 
 # A busy machine is no failure: properties are judged by what they say, not by how fast.
-# The same examples every time, so that a red run is the change's and not the draw's; fresh ones are for a person
-# who looks for trouble: `pytest --hypothesis-profile=explore`.
+# The same examples every time, so that a red run is the change's and not the draw's; fresh ones are for
+# whoever looks for trouble: `pytest --hypothesis-profile=explore`.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
