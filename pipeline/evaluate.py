@@ -24,6 +24,7 @@ from pipeline.settings import Recipe, Settings
 from pipeline.superres.bases import back_project, bicubic, fit_base
 from pipeline.superres.degrade import Degrade
 from pipeline.superres.enhance import enhance
+from pipeline.superres.native import native_grid
 from pipeline.superres.nodata import fill_nearest
 from pipeline.superres.quality import accuracy, seam_index, shift_px
 
@@ -85,6 +86,7 @@ def evaluate(
         Plain JSON: what was done, and figures by method.
     """
     degrade = degraded.degrade
+    reference = native_grid(reference, settings.recipe.degrade).scene
     truth = most_textured(reference.temperature, size_px, degrade.scale)
     noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, _coarse(truth, degrade))
     lr: Plane = np.asarray(degrade(truth) + noise, dtype=np.float32)
@@ -123,6 +125,7 @@ def told_recipe(recipe: Recipe, degraded: Degradation, noise_k: float) -> Recipe
         updates["nedt_k"] = noise_k
     if known.domain == "auto":
         updates["domain"] = "kelvin"  # the test averages kelvin
+    updates["native"] = "off"  # the reference was averaged already
     told = recipe.model_copy(
         update={"degrade": known.model_copy(update=updates), "scale": degraded.degrade.scale}
     )

@@ -107,6 +107,13 @@ class Grid:
         transform = None if self.transform is None else self.transform @ Affine.scale(1.0 / scale)
         return replace(self, transform=transform, height=self.height * scale, width=self.width * scale)
 
+    def coarsen(self, factor: int) -> Grid:
+        """The grid of whole blocks of factor x factor pixels; the upper left corner does not move."""
+        if not 1 <= factor <= min(self.shape):
+            raise ValueError(f"factor must be from 1 to {min(self.shape)}, got {factor}")
+        transform = None if self.transform is None else self.transform @ Affine.scale(factor)
+        return replace(self, transform=transform, height=self.height // factor, width=self.width // factor)
+
     def crop(self, row: int, column: int, height: int, width: int) -> Grid:
         """The grid of a window whose first pixel is (row, column)."""
         transform = None if self.transform is None else self.transform @ Affine.translation(column, row)

@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import SettingsError
 
 Scale = Literal[2, 4, 8, 16]
+LARGEST_BLOCK_PX = 64
 
 
 class _Branch(BaseModel):
@@ -205,6 +206,21 @@ class DegradeSettings(_Branch):
         "auto",
         description="What the detector averages: radiance for a brightness temperature of known wavelength.",
     )
+    # Off by default: whoever asks for x4 of a file counts on a grid four times as fine as the file's, and a
+    # product is laid over its scene. That the scene holds less than its grid promises is said in the record.
+    native: Literal["off", "auto"] | int = Field(
+        "off",
+        description="Average a grid finer than its sensor (Landsat's 30 m) to blocks of the sensor's size "
+        'before all else: "auto" where it is recognized, or pixels a side; the scale counts from there.',
+    )
+
+    @field_validator("native", mode="before")
+    @classmethod
+    def _native_is_known(cls, value: object) -> object:
+        whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= LARGEST_BLOCK_PX
+        if value not in ("off", "auto") and not whole:
+            raise ValueError(f'"off", "auto" or a whole number from 2 to {LARGEST_BLOCK_PX} is wanted')
+        return value
 
 
 class PairSettings(_Branch):

@@ -69,6 +69,9 @@ def test_an_explicit_setting_wins_over_its_preset():
         ("run.device=gpu", r"setting run\.device: .*found 'gpu'"),
         ("recipe", "KEY=VALUE is wanted"),
         ("recipe.prior=/nowhere/prior.safetensors", r"recipe\.prior: .*found '/nowhere"),
+        ("recipe.degrade.native=1", r'recipe\.degrade\.native: "off", "auto" or a whole number .*found 1'),
+        ("recipe.degrade.native=on", r"recipe\.degrade\.native: .*found 'on'"),
+        ("recipe.degrade.native=true", r"recipe\.degrade\.native: .*found True"),
         ("recipe.normalize.low_k=400", "low_k must be below high_k"),
     ],
 )

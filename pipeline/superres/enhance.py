@@ -38,6 +38,7 @@ from pipeline.superres.device import base_upscaler, network_upscaler
 from pipeline.superres.infer import passes
 from pipeline.superres.learn import Learned, learn
 from pipeline.superres.method import Method, Picture
+from pipeline.superres.native import native_grid
 from pipeline.superres.nodata import near_border, near_missing, refine_mask
 from pipeline.superres.normalize import Normalization
 from pipeline.superres.prior import Prior
@@ -119,7 +120,10 @@ def enhance(
     """
     recipe = recipe.resolved()
     progress("normalize", 0.0)
+    native = native_grid(scene, recipe.degrade)
+    scene = native.scene
     work = working_scene(scene, recipe.degrade, recipe.scale, kernel)
+    work = dataclasses.replace(work, facts={**work.facts, **native.facts})
     units = Normalization.fit(np.where(work.valid, work.lr, np.float32(np.nan)), recipe.normalize)
     base = fit_base(
         recipe.network.base,
@@ -147,6 +151,8 @@ def enhance(
     picture = _picture(work, judged.gain)
     compute = _Compute(method, picture, work, judged, activity(work.lr), _flags(picture, judged, learned))
     figures = {**_scene_figures(work), **judged.figures}
+    if native.finer:
+        figures["native_source"] = native.facts["native_source"]
     return Enhancement(
         scene=scene,
         scale=recipe.scale,
