@@ -22,6 +22,7 @@ from torch.func import functional_call
 from pipeline.settings import TrainSettings
 from pipeline.superres.adam import Adam
 from pipeline.superres.checkpoint import Checkpoint, TrainState
+from pipeline.superres.device import body_dtype
 from pipeline.superres.losses import training_loss
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.pairs import Batch
@@ -118,7 +119,7 @@ def train(
         log.info("training goes on from step %d of %d", run.step, settings.steps)
     if run.step == 0:
         run.validate(pairs.validation)
-    dtype = autocast_dtype(settings, device)
+    dtype = body_dtype(settings.mixed_precision, device)
     while run.step < settings.steps and not run.stopped:
         losses, terms = [], []
         for _ in range(min(LOOK_EVERY, settings.steps - run.step)):
@@ -146,13 +147,6 @@ def train(
         if checkpoint is not None and checkpoint.due():
             checkpoint.save(run.state())
     return run.finish()
-
-
-def autocast_dtype(settings: TrainSettings, device: torch.device) -> torch.dtype | None:
-    """The reduced precision of a network's body; None is float32."""
-    if settings.mixed_precision == "auto":
-        return torch.float16 if device.type == "cuda" else None
-    return {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[settings.mixed_precision]
 
 
 @dataclass
@@ -188,7 +182,7 @@ class _Run:
     def begin(cls, network: DetailNetwork, settings: TrainSettings, device: torch.device) -> _Run:
         decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
         optimizer = Adam(network, weight_decay=decay)
-        half = autocast_dtype(settings, device) == torch.float16
+        half = body_dtype(settings.mixed_precision, device) == torch.float16
         scaler = torch.amp.GradScaler(device.type, enabled=half)
         weights = _weights(network)
         run = cls(network, settings, optimizer, scaler, weights, TrainState({}, {}), _copy(weights))

@@ -10,6 +10,7 @@ from pipeline.settings import InferSettings, Recipe
 from pipeline.superres.bases import bicubic_base
 from pipeline.superres.device import (
     base_upscaler,
+    body_dtype,
     device_lock,
     network_upscaler,
     sees_everything,
@@ -161,13 +162,14 @@ def test_half_precision_costs_less_than_a_hundredth_of_a_kelvin():
     assert 0 < rms(whole(half, lr) - whole(full, lr)) <= 0.01
 
 
-def test_automatic_precision_is_full_on_a_cpu():
-    lr = landscape(20, 20)
-    up, auto = (
-        network_upscaler(trained(), base=bicubic_base(4), device=CPU, mixed_precision=precision)
-        for precision in ("off", "auto")
-    )
-    np.testing.assert_array_equal(auto(lr), up(lr))
+@pytest.mark.parametrize(
+    ("capable", "expected"),
+    [({}, None), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)],
+)
+def test_automatic_precision_is_reduced_only_where_a_cpu_computes_with_it(monkeypatch, capable, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable)
+    assert body_dtype("auto", CPU) == expected
+    assert body_dtype("off", CPU) is None
 
 
 def test_applying_a_network_keeps_no_gradients_and_changes_no_weight():
