@@ -219,6 +219,9 @@ def learn(
     judged: Annotated[
         bool, typer.Option("--judged/--unjudged", help="Leave every place out in turn.")
     ] = True,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Folder for the priors without each place, for benchmarks.")
+    ] = None,
     settings: SettingsOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
@@ -242,6 +245,7 @@ def learn(
         device=resolve_device(tree.run.device),
         judged=judged,
         held_out=teaching_scenes(tree.archive, held_out or ()),
+        keep=lambda site, prior: save_prior(prior, keep / f"without {site}.safetensors") if keep else None,
         progress=lambda text: err_console.print(escape(text), highlight=False),
     )
     save_prior(prior, out)

@@ -328,8 +328,8 @@ class TrainSettings(_Branch):
     )
     mixed_precision: Literal["auto", "off", "bfloat16", "float16"] = Field(
         "auto",
-        description="Of the network's body; head and sums stay float32. auto: float16 on a GPU, bfloat16 on a "
-        "CPU that computes with it, else off.",
+        description="Of the network's body; head and sums stay float32. auto: float16 on a GPU, bfloat16 on "
+        "a CPU that computes with it, else off.",
     )
     validate_every: int = Field(50, ge=1, description="Steps between validations on held-out patches.")
     patience_fraction: float = Field(

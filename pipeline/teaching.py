@@ -66,6 +66,7 @@ def make_prior(
     device: torch.device,
     judged: bool = True,
     held_out: Sequence[PriorScene] = (),
+    keep: Callable[[str, Prior], None] = lambda _site, _prior: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Prior:
     """The prior of all these scenes; its card holds the skill on scenes that did not feed what judged them.
@@ -78,9 +79,16 @@ def make_prior(
         device: Where to train.
         judged: Train a prior without each place in turn, and judge it there.
         held_out: Scenes that teach nothing and judge the prior itself.
+        keep: Given every site and the prior without it, gains by the other sites: for benchmarks.
         progress: Told what was done.
     """
     skills = []
+    without: dict[str, Prior] = {}
+
+    def note(site: str, prior: Prior) -> None:
+        without[site] = prior
+        progress(f"judged without {site}")
+
     if judged:
         skills = leave_sites_out(
             scenes,
@@ -90,8 +98,10 @@ def make_prior(
             psf_sigma_px=PSF_SIGMA_PX,
             seed=seed,
             device=device,
-            progress=lambda site, _: progress(f"judged without {site}"),
+            progress=note,
         )
+    for site, prior in without.items():
+        keep(site, with_skill(prior, [skill for skill in skills if skill.site != site]))
     prior = train_prior(scenes, settings, scales=scales, seed=seed, device=device)
     progress("trained on all")
     for scene in held_out:

@@ -34,8 +34,10 @@ def archive(tmp_path_factory):
 @pytest.mark.slow
 def test_a_prior_is_taught_judged_and_used(archive, tmp_path):
     prior_file = tmp_path / "prior.safetensors"
-    answer = invoke("learn", archive, "--out", prior_file, "--scale", 2, "--steps", 20, "--json")
+    kept = ("--keep", tmp_path / "kept")
+    answer = invoke("learn", archive, "--out", prior_file, "--scale", 2, "--steps", 20, "--json", *kept)
     assert answer.exit_code == 0, answer.output
+    assert len(list((tmp_path / "kept").glob("without *.safetensors"))) == 2
     prior = Prior.load(prior_file.read_bytes())
     assert prior.scales == (2,)
     assert {scene["name"] for scene in prior.card["scenes"]} == {"scene_0.npz", "scene_1.npz"}

@@ -76,7 +76,7 @@ class TeachSettings:
         drowned_fraction: Share of patches with noise of up to `drowned_units` times their scene's detail:
             a calm sea under a sensor's noise, whatever the scenes at hand.
         drowned_units: See `drowned_fraction`.
-        psf_sigmas_px: Blurs that the pairs are made with, each level with one of them.
+        psf_sigmas_px: Blurs that the pairs are made with, each level with each of them.
         psf_error: Share by which the blur that the base assumes may differ from the true one.
     """
 
@@ -87,7 +87,7 @@ class TeachSettings:
     quiet_fraction: float = 0.35
     drowned_fraction: float = 0.1
     drowned_units: float = 1.5
-    psf_sigmas_px: tuple[float, ...] = (0.4,)
+    psf_sigmas_px: tuple[float, ...] = (0.3, 0.4, 0.5)
     psf_error: float = 0.0
 
 

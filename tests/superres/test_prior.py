@@ -73,7 +73,12 @@ def test_a_prior_of_another_version_is_refused(prior):
 def test_a_prior_gains_on_a_scene_of_its_kind(prior):
     skill = judge(prior, scene(7), scale=2, noise_k=0.0, psf_sigma_px=0.4, seed=0)
     assert skill.rmse_k < 0.99 * skill.base_rmse_k
-    assert 0.5 < skill.gain < 1.5
+
+
+def test_a_prior_that_tikhonov_beats_is_not_mixed_in(prior):
+    skill = judge(prior, scene(7), scale=2, noise_k=0.2, psf_sigma_px=0.4, seed=0)
+    assert skill.tikhonov_rmse_k < 0.9 * skill.rmse_k  # forty steps are few
+    assert skill.gain == 0
 
 
 def test_every_patch_is_in_units_of_its_own_scene():
