@@ -92,7 +92,7 @@ def test_every_patch_is_in_units_of_its_own_scene():
 
 def test_noise_stands_in_the_coarse_picture_and_in_the_base_alike():
     flat = PriorScene("flat", "x", "A", "0", landscape(256) * 1e-4 + 300, 0.35)
-    settings = replace(SETTINGS, noise_k=1.0, quiet_fraction=0.0, drowned_fraction=0.0)
+    settings = replace(SETTINGS, noise_k=1.0, quiet_fraction=0.0, drowned_fraction=0.0, psf_sigmas_px=(0.4,))
     batch = prior_pairs([flat], settings, scale=2, seed=0).batch(np.random.default_rng(0))
     degrade = Degrade.gaussian(2, 0.4)
     enlarged = back_projected_base(degrade)(batch.lr)
