@@ -5,19 +5,24 @@ the scene of it, a method recovers it. Ratios of RMSE are averaged geometrically
 
     python -m tests.benchmarks.referee --scales 2 4 8 --nedt 0 0.05 0.1 --degradations mtf --methods base
 
-`METHODS` holds what can be compared; add a callable `(lr, degrade, nedt_k) -> hr` and name it.
+`METHODS` holds what can be compared; add a callable `(case) -> hr` and name it.
+
+A prior is never judged on a place that fed it: `--priors DIR` holds the left-out priors that
+`thermal-sr learn --keep DIR` writes, and a scene of one of these places gets the one without its place.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -33,51 +38,72 @@ from pipeline.superres.enhance import enhance
 from pipeline.superres.quality import accuracy, seam_index, shift_px
 from tests.benchmarks.scenes import benchmark_scenes, most_textured_square
 
-Method = Callable[[np.ndarray, Degrade, float], np.ndarray]
 BENCH = Path(__file__).parents[2] / ".." / "shared" / "bench"
 DEFAULT_SIGMA_PX = 0.4
 NOISE_SEED = 1234
 SMALLEST_LR_PX = 24
 AGAINST = ("bicubic", "tikhonov_bench")
+# Places as `thermal-sr learn` names them, by how the benchmark's scenes begin.
+SITES = {
+    "eco LA": "+34 -118",
+    "eco Salton": "+32 -116",
+    "goes": "+30 -94",
+    "modis": "-4 -36",
+    "landsat": "+46 -112",
+}
 
 
-def tuned(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> Base:
+@dataclass(frozen=True)
+class Case:
+    """One scene, degraded; `prior` is one that never saw its place."""
+
+    scene: str
+    native: bool
+    truth: np.ndarray
+    lr: np.ndarray
+    degrade: Degrade
+    nedt_k: float
+    prior: str = "shipped"
+
+
+Method = Callable[[Case], np.ndarray]
+
+
+def tuned(case: Case) -> Base:
     """The project's Tikhonov, tuned on the scene."""
-    return fit_base("tikhonov", lr, np.isfinite(lr), degrade, nedt_k, np.random.default_rng(0))
+    valid, generator = np.isfinite(case.lr), np.random.default_rng(0)
+    return fit_base("tikhonov", case.lr, valid, case.degrade, case.nedt_k, generator)
 
 
-def base(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
-    """The project's Tikhonov."""
-    return tuned(lr, degrade, nedt_k)(lr)
-
-
-def projected(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
+def projected(case: Case) -> np.ndarray:
     """The same and the last projection: what is published where no network is used."""
-    return Projection.of(degrade, nedt_k)(tuned(lr, degrade, nedt_k)(lr), lr, np.isfinite(lr))
+    project = Projection.of(case.degrade, case.nedt_k)
+    return project(tuned(case)(case.lr), case.lr, np.isfinite(case.lr))
 
 
-def tikhonov_bench(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
+def tikhonov_bench(case: Case) -> np.ndarray:
     """Self-tuned Tikhonov as the bench beside the project defines it; ratios are against this one."""
     classic, operators = _bench()
-    theirs = operators.Degradation(_bench_name(degrade), degrade.scale)
-    return classic.tikhonov_auto(lr, theirs, nedt=nedt_k)
+    theirs = operators.Degradation(_bench_name(case.degrade), case.degrade.scale)
+    return classic.tikhonov_auto(case.lr, theirs, nedt=case.nedt_k)
 
 
 def whole_product(*assignments: str, sigma_factor: float = 1.0) -> Method:
     """The product's own method from scene to pixels, as `enhance` gives it; blur and noise are told to it."""
 
-    def method(lr: np.ndarray, degrade: Degrade, nedt_k: float) -> np.ndarray:
+    def method(case: Case) -> np.ndarray:
         told = [
-            f"recipe.scale={degrade.scale}",
-            f"recipe.degrade.nedt_k={nedt_k}",
-            *blur(degrade, sigma_factor),
+            f"recipe.scale={case.degrade.scale}",
+            f"recipe.degrade.nedt_k={case.nedt_k}",
+            f"recipe.prior={case.prior}",
+            *blur(case.degrade, sigma_factor),
         ]
         recipe = load_settings(assignments=[*told, *assignments], environment={}).recipe
         ref = SceneRef("referee-00000000", "npz", ("referee.npz",), "0" * 64)
         sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "told by the referee")
-        scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *lr.shape), lr)
+        scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *case.lr.shape), case.lr)
         enhancement = enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe.prior))
-        return enhancement.compute(Window(0, 0, *lr.shape)).temperature
+        return enhancement.compute(Window(0, 0, *case.lr.shape)).temperature
 
     return method
 
@@ -91,28 +117,16 @@ def blur(degrade: Degrade, factor: float) -> list[str]:
 
 
 METHODS: dict[str, Method] = {
-    "bicubic": lambda lr, degrade, _: bicubic(lr, degrade.scale),
-    "back_projected": lambda lr, degrade, _: back_project(lr, degrade),
+    "bicubic": lambda case: bicubic(case.lr, case.degrade.scale),
+    "back_projected": lambda case: back_project(case.lr, case.degrade),
     "tikhonov_bench": tikhonov_bench,
-    "base": base,
+    "base": lambda case: tuned(case)(case.lr),
     "projected": projected,
     "product": whole_product(),
     "zero_shot": whole_product("recipe.prior=none"),
     "product, blur 12 % too narrow": whole_product(sigma_factor=0.88),
     "product, blur 12 % too wide": whole_product(sigma_factor=1.12),
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """One scene, degraded."""
-
-    scene: str
-    native: bool
-    truth: np.ndarray
-    lr: np.ndarray
-    degrade: Degrade
-    nedt_k: float
 
 
 @dataclass(frozen=True)
@@ -128,6 +142,13 @@ class Outcome:
     seam: float
     seconds: float
 
+    def facts(self, degradation: str, method: str) -> dict[str, object]:
+        """Plain, for a line of JSON."""
+        case = self.case
+        named = {"degradation": degradation, "scale": case.degrade.scale, "nedt_k": case.nedt_k}
+        figures = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "case"}
+        return {"scene": case.scene, "native": case.native, **named, "method": method, **figures}
+
 
 def forward_model(name: str, scale: int) -> Degrade:
     """The degradation of that name: mtf, mtf:SIGMA, area, bicubic."""
@@ -139,7 +160,9 @@ def forward_model(name: str, scale: int) -> Degrade:
     raise SystemExit(f"no degradation '{name}'; known: mtf, mtf:SIGMA, area, bicubic")
 
 
-def cases(degradation: str, scale: int, nedt_k: float, only: str = "") -> Iterable[Case]:
+def cases(
+    degradation: str, scale: int, nedt_k: float, only: str = "", priors: Path | None = None
+) -> Iterable[Case]:
     """Every scene whose name contains `only`, where enough of it is left at the coarse scale."""
     degrade = forward_model(degradation, scale)
     for scene, truth in _squares():
@@ -148,13 +171,20 @@ def cases(degradation: str, scale: int, nedt_k: float, only: str = "") -> Iterab
         side = truth.shape[0] // scale * scale
         cut = np.ascontiguousarray(truth[:side, :side])
         lr = degrade(cut) + np.random.default_rng(NOISE_SEED).normal(0, nedt_k, (side // scale,) * 2)
-        yield Case(scene.name, scene.native, cut, lr.astype(np.float32), degrade, nedt_k)
+        prior = honest_prior(scene.name, priors)
+        yield Case(scene.name, scene.native, cut, lr.astype(np.float32), degrade, nedt_k, prior)
+
+
+def honest_prior(scene: str, priors: Path | None) -> str:
+    """The shipped prior, or the one without the scene's place where that place fed it."""
+    sites = [site for start, site in SITES.items() if scene.startswith(start)]
+    return str(priors / f"without {sites[0]}.safetensors") if priors is not None and sites else "shipped"
 
 
 def judge(case: Case, method: Method, references: dict[str, float]) -> Outcome:
     """Run a method on a case and compare."""
     start = time.process_time()
-    answer = np.asarray(method(case.lr, case.degrade, case.nedt_k), dtype=np.float32)
+    answer = np.asarray(method(case), dtype=np.float32)
     seconds = time.process_time() - start
     figures = accuracy(answer, case.truth, case.lr, case.degrade)
     shift = math.hypot(*shift_px(answer, case.truth)) / case.degrade.scale
@@ -172,8 +202,13 @@ def table(
     scales: Sequence[int],
     nedts: Sequence[float],
     only: str,
+    priors: Path | None = None,
+    record: TextIO | None = None,
 ) -> Iterable[str]:
-    """Lines of a markdown table: one row for every method and setting, native scenes only in the means."""
+    """Lines of a markdown table: one row for every method and setting, native scenes only in the means.
+
+    `record` is given every single outcome as a line of JSON.
+    """
     yield (
         "| degradation | scale | NEdT K | method | vs bicubic | vs Tikhonov (bench) | worst scene vs Tikhonov"
         " | consistency mK | bias mK | shift LR px | seam | s (median) |"
@@ -184,10 +219,13 @@ def table(
         for scale in scales:
             for nedt_k in nedts:
                 found = {name: [] for name in names}
-                for case in cases(degradation, scale, nedt_k, only):
+                for case in cases(degradation, scale, nedt_k, only, priors):
                     references = {name: judge(case, METHODS[name], {}).rmse_k for name in against}
                     for name in names:
-                        found[name].append(judge(case, METHODS[name], references))
+                        outcome = judge(case, METHODS[name], references)
+                        found[name].append(outcome)
+                        if record is not None:
+                            print(json.dumps(outcome.facts(degradation, name)), file=record, flush=True)
                 for name in names:
                     yield _row(degradation, scale, nedt_k, name, found[name])
 
@@ -257,10 +295,18 @@ def main() -> None:
     parser.add_argument("--degradations", nargs="+", default=["mtf", "area", "bicubic", "mtf:0.45"])
     parser.add_argument("--only", default="", help="part of the names of the scenes to use")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--priors", type=Path, help="folder that `thermal-sr learn --keep` wrote")
+    parser.add_argument("--record", type=argparse.FileType("a"), help="file for every outcome, JSON by line")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for line in table(
-        arguments.methods, arguments.degradations, arguments.scales, arguments.nedt, arguments.only
+        arguments.methods,
+        arguments.degradations,
+        arguments.scales,
+        arguments.nedt,
+        arguments.only,
+        arguments.priors,
+        arguments.record,
     ):
         print(line, flush=True)
 
