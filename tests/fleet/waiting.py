@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
+PORTS = range(15_000, 32_000)  # Linux gives clients 32768 and up
+_MARKS: list[socket.socket] = []
 
 
 def wait_for(condition: Callable[[], Answer], *, within_s: float, what: str, every_s: float = 0.5) -> Answer:
@@ -22,7 +25,21 @@ def wait_for(condition: Callable[[], Answer], *, within_s: float, what: str, eve
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on and nobody else is given while this process lives.
+
+    Daemons take their port some time after it was chosen, and another session on this machine chooses too:
+    the UDP port of the same number is held as a mark, which the kernel takes back when the process ends.
+    Ports above `PORTS` are not given, because any client may get one of those as its own end.
+    """
+    for port in random.SystemRandom().sample(PORTS, 1000):
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
+        except OSError:
+            mark.close()
+            continue
+        _MARKS.append(mark)
+        return port
+    raise OSError(f"none of 1000 ports between {PORTS.start} and {PORTS.stop} is free")
