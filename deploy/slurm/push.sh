@@ -21,15 +21,17 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -eq 0 ] || shift
 
+# Kept before it is read: a plan that fails has to end the script, and inside <(...) nobody would notice.
+plan=$(thermal-sr plan "$archive" "$out" ${options[@]+"${options[@]}"} --json)
 submitted=0
 while IFS= read -r -d '' scene_id && IFS= read -r -d '' file; do
     sbatch --parsable --job-name="thermal-sr-$scene_id" --dependency=singleton "$@" \
         "$here/run.sbatch" "$file" "$out" ${options[@]+"${options[@]}"} >/dev/null
     submitted=$((submitted + 1))
-done < <(thermal-sr plan "$archive" "$out" ${options[@]+"${options[@]}"} --json | python -c '
+done < <(python -c '
 import json, sys
 for row in json.load(sys.stdin)["files"]:
     if row["action"] == "process":
         print(row["scene_id"], row["path"], sep="\0", end="\0")
-')
+' <<<"$plan")
 echo "$submitted jobs submitted"

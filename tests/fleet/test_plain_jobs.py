@@ -76,6 +76,16 @@ def test_push_submits_one_job_for_each_scene_whatever_its_name(cluster, site, tm
     assert not list(tmp_path.rglob("INJECTED"))
 
 
+def test_push_says_when_it_cannot_even_plan(cluster, site, tmp_path):
+    command = [SLURM / "push.sh", tmp_path / "nowhere", tmp_path / "out"]
+    answer = subprocess.run(
+        command, env={"PATH": "/usr/bin:/bin", **site}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert answer.returncode != 0
+    assert "nowhere" in answer.stderr
+    assert "submitted" not in answer.stdout
+
+
 def test_a_plain_job_that_gets_term_keeps_its_training_and_is_started_again(cluster, site, tmp_path):
     archive, out = write_archive(tmp_path / "archive", 1), tmp_path / "out"
     endless = ["--set", "recipe.train.steps=200000", "--set", "run.checkpoint_s=5"]
