@@ -43,25 +43,33 @@ class KeptTraining:
 
     @contextmanager
     def flushed(self) -> Iterator[None]:
-        """However the block ends, the newest state is on the disk; a full disk costs only time."""
+        """However the block ends, the newest state is on the disk."""
         try:
             yield
         finally:
-            try:
-                self.flush()
-            except OSError as error:
-                log.warning("the training's state was not kept: %s", error)
+            self._flush_if_possible()
 
     def _read(self) -> bytes | None:
         try:
             return self._path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:  # another user's, or a bad sector: a state costs time, never a scene
+            log.warning("training starts anew: %s", error)
+            return None
 
     def _take(self, state: bytes) -> None:
         self._newest, self._taken_s = state, time.monotonic()
         if self._taken_s - self._written_s >= self._every_s:
+            self._flush_if_possible()
+
+    def _flush_if_possible(self) -> None:
+        """Write; a full disk, or one that is read-only, costs only the time that a killed run loses."""
+        try:
             self.flush()
+        except OSError as error:
+            self._written_s = time.monotonic()  # not again at once
+            log.warning("the training's state was not kept: %s", error)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._taken_s >= self._every_s / 10
