@@ -257,7 +257,8 @@ def report_markdown(report: Report, settings: Settings) -> str:
         lines.append("No new scenes.")
     for record in sorted(report.records, key=lambda record: (record.status == "done", record.ref.scene_id)):
         reason = f": {record.reason}" if record.reason else ""
-        lines.append(f"- `{_plain(record.ref.scene_id)}` {record.status}{_plain(reason)}")
+        alarm = f"; alarm: {record.figures['scale_alarm']}" if record.figures.get("scale_alarm") else ""
+        lines.append(f"- `{_plain(record.ref.scene_id)}` {record.status}{_plain(reason + alarm)}")
     lines += [
         f"- `{_plain(Path(path).name)}` waiting: {_plain(reason)}" for path, reason in report.plan.waiting
     ]

@@ -166,6 +166,8 @@ def _headline(figure: Figure, context: ViewContext) -> None:
         verdict, color = f"sharpened by the network, gain {gain:.2f}", "#38761d"
     else:
         verdict, color = "sharpened by the base, no network", "#38761d"
+    if context.figures.get("scale_alarm"):
+        verdict, color = f"{verdict}. Alarm: {latin_line(str(context.figures['scale_alarm']))}", "#b45f06"
     spacing = max(scene.gsd_m)
     sizes = f", {spacing:.4g} m to {spacing / enhancement.scale:.4g} m" if np.isfinite(spacing) else ""
     quantity, when = scene.quantity.replace("_", " "), scene.ref.acquired or "undated"

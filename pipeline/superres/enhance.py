@@ -36,6 +36,7 @@ from pipeline.superres.checkpoint import Checkpoint
 from pipeline.superres.consistency import Projection
 from pipeline.superres.device import base_upscaler, network_upscaler
 from pipeline.superres.infer import passes
+from pipeline.superres.invariance import scale_invariance
 from pipeline.superres.learn import Learned, learn
 from pipeline.superres.method import Method, Picture
 from pipeline.superres.native import native_grid
@@ -48,6 +49,7 @@ from pipeline.superres.selftest import (
     activity,
     enlarge_smoothly,
     judge,
+    most_gain,
     published_gain,
     self_test,
     skill_figures,
@@ -261,29 +263,36 @@ def _judge(method: Method, work: Working, recipe: Recipe, learned: Learned) -> J
         generator=np.random.default_rng([recipe.seed, NOISE]),
         held_out=learned.held_out,
     )
-    gain, reason, verdict = _gain(test, recipe, learned)
+    invariance = scale_invariance(work.lr, work.valid, work.degrade)
+    gain, reason, verdict = _gain(test, recipe, learned, alarmed=bool(invariance.alarm))
     if test is not None and learned.network is not None and learned.held_out is not None and gain == 0:
         # Without the network every measured pixel may judge the base, not only those held out from training.
         test = dataclasses.replace(test, jury=np.isfinite(test.truth) & _inner(test, work))
     errors = fit_errors(test, gain, work.noise, recipe.scale)
+    if invariance.alarm:
+        errors = dataclasses.replace(errors, calibrated=False)
     figures: dict[str, float | str | None] = {"gain": gain}
+    figures |= {"scale_invariance": _finite(invariance.share), "scale_alarm": invariance.alarm}
     if verdict is not None:
         figures |= {"gain_fitted": verdict.gain, "gain_error": _finite(verdict.gain_error)}
         figures |= {"jury_tiles": float(verdict.tiles)}
     if test is not None:
         figures |= skill_figures(test, gain)
     figures["uncertainty_coverage"] = _finite(errors.coverage)
+    figures["uncertainty_calibrated"] = float(errors.calibrated)
     return Judged(gain, reason, verdict, errors, figures)
 
 
-def _gain(test: SelfTest | None, recipe: Recipe, learned: Learned) -> tuple[float, str, Verdict | None]:
+def _gain(
+    test: SelfTest | None, recipe: Recipe, learned: Learned, *, alarmed: bool
+) -> tuple[float, str, Verdict | None]:
     """The published gain, why it is zero if it is, and the jury's verdict if there was a jury."""
     if learned.network is None:
         return 0.0, learned.reason, None
     if not recipe.gate.enabled:
         return 1.0, "", None
     if learned.prior_gain is not None and (test is None or learned.fed):
-        return learned.prior_gain, "", None
+        return min(learned.prior_gain, most_gain(alarmed=alarmed)), "", None
     if test is None:
         return 0.0, "the scene is too small to test the network on itself", None
     verdict = judge(test)
@@ -292,6 +301,7 @@ def _gain(test: SelfTest | None, recipe: Recipe, learned: Learned) -> tuple[floa
         scale=recipe.scale,
         prior_gain=learned.prior_gain,
         prior_error=learned.prior_gain_error,
+        alarmed=alarmed,
     )
     if gain > 0:
         return gain, "", verdict

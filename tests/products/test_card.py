@@ -61,3 +61,15 @@ def test_it_is_drawn_whatever_is_known(tmp_path, curve):
     with Image.open(path) as picture:
         assert min(picture.size) > 1500
         assert len(picture.convert("RGB").getcolors(2**24)) > 500
+
+
+def test_an_alarm_is_written_over_the_card(tmp_path):
+    pictures = []
+    for name, alarm in (("calm", ""), ("alarmed", "noise is 97% of the finest octave")):
+        context = make_context(make_enhancement(), tmp_path / name, figures={"scale_alarm": alarm})
+        (path,) = write_card(context.files.store, context)
+        with Image.open(path) as picture:
+            pictures.append(np.asarray(picture.convert("L"), dtype=float))
+    changed = np.flatnonzero(np.abs(pictures[0] - pictures[1]).max(axis=1) > 50)
+    headline = changed[changed < 0.05 * pictures[0].shape[0]]
+    assert headline.size > 10

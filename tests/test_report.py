@@ -1,0 +1,22 @@
+"""The morning page says what a reader must not miss."""
+
+from datetime import UTC, datetime
+
+from pipeline.night import Plan, make_report, report_markdown
+from pipeline.scene import Record, SceneRef
+from pipeline.settings import Settings
+
+
+def test_a_scale_alarm_stands_beside_its_scene():
+    records = [
+        Record(
+            SceneRef(name, "npz", (f"{name}.npz",), "0" * 64), "done", "", "x", figures={"scale_alarm": alarm}
+        )
+        for name, alarm in (("calm-00000000", ""), ("loud-00000000", "noise is 97% of the finest octave"))
+    ]
+    report = make_report(
+        "run", datetime(2026, 8, 1, tzinfo=UTC), Settings(), plan=Plan(todo=()), records=records
+    )
+    page = report_markdown(report, Settings())
+    assert "- `loud-00000000` done; alarm: noise is 97% of the finest octave" in page
+    assert "- `calm-00000000` done\n" in page
