@@ -1,6 +1,6 @@
 """Whether one standard error holds 68 % of pixels against a truth that the method never had.
 
-    python -m tests.benchmarks.coverage [--scales 2 4 8] [--nedt 0 0.1] [--set recipe.prior=none ...]
+    python -m tests.benchmarks.coverage [--scales 2 4 8] [--nedt 0 0.1] [--priors DIR] [--set KEY=VALUE ...]
 
 The self-test calibrates uncertainty one scale up. This table asks how it does at the scale that is
 published: every native real scene is degraded ("mtf"), enhanced and compared with itself. "Factor" is what
@@ -10,6 +10,7 @@ the uncertainty would have to be multiplied by to hold 68.27 %.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--scales", nargs="+", type=int, default=[2, 4, 8])
     parser.add_argument("--nedt", nargs="+", type=float, default=[0.0, 0.1])
     parser.add_argument("--only", default="")
+    parser.add_argument("--priors", type=Path, help="folder that `thermal-sr learn --keep` wrote")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -42,7 +44,7 @@ def main() -> None:
     for scale in arguments.scales:
         factors = []
         for nedt_k in arguments.nedt:
-            for case in cases("mtf", scale, nedt_k, arguments.only):
+            for case in cases("mtf", scale, nedt_k, arguments.only, arguments.priors):
                 if case.native:
                     factors.append(row(case, scale, nedt_k, arguments.set))
         mean = float(np.exp(np.mean(np.log(factors))))
@@ -52,6 +54,7 @@ def main() -> None:
 def row(case, scale: int, nedt_k: float, assignments: list[str]) -> float:
     """One scene's line; returns its factor."""
     told = [f"recipe.scale={scale}", f"recipe.degrade.nedt_k={nedt_k}", "recipe.degrade.psf_sigma_px=0.4"]
+    told.append(f"recipe.prior={case.prior}")
     recipe = load_settings(assignments=[*told, *assignments], environment={}).recipe
     ref = SceneRef("coverage-00000000", "npz", ("coverage.npz",), "0" * 64)
     sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "told by the benchmark")

@@ -116,6 +116,16 @@ def blur(degrade: Degrade, factor: float) -> list[str]:
     return [f"recipe.degrade.mtf_nyquist={min(float(degrade.mtf(0.5)), 0.6366)}"]
 
 
+# The seed's network, given what it never had: the true kernel and the last projection.
+GIVEN_THE_KERNEL = (
+    "recipe.preset=seed",
+    "recipe.prior=none",
+    "recipe.pairs.model=sensor",
+    "recipe.gate.project=true",
+    "recipe.infer.mode=whole",
+    "recipe.train.steps=400",
+)
+
 METHODS: dict[str, Method] = {
     "bicubic": lambda case: bicubic(case.lr, case.degrade.scale),
     "back_projected": lambda case: back_project(case.lr, case.degrade),
@@ -124,6 +134,7 @@ METHODS: dict[str, Method] = {
     "projected": projected,
     "product": whole_product(),
     "zero_shot": whole_product("recipe.prior=none"),
+    "seed, given the kernel": whole_product(*GIVEN_THE_KERNEL),
     "product, blur 12 % too narrow": whole_product(sigma_factor=0.88),
     "product, blur 12 % too wide": whole_product(sigma_factor=1.12),
 }
