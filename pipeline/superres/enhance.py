@@ -43,6 +43,7 @@ from pipeline.superres.native import native_grid
 from pipeline.superres.nodata import near_border, near_missing, refine_mask
 from pipeline.superres.normalize import Normalization
 from pipeline.superres.prior import Prior
+from pipeline.superres.resolution import resolution_figures
 from pipeline.superres.selftest import (
     SelfTest,
     Verdict,
@@ -55,6 +56,7 @@ from pipeline.superres.selftest import (
     skill_figures,
 )
 from pipeline.superres.spectrum import oversampling
+from pipeline.superres.tile_skill import TileSkill, tile_skill
 from pipeline.superres.uncertainty import ErrorModel, fit_errors
 from pipeline.superres.upscaler import cut_mirrored
 from pipeline.superres.working import Working, working_scene
@@ -83,6 +85,7 @@ class Judged:
         verdict: Of the jury; None where none could be called.
         errors: For the uncertainty of every pixel.
         figures: For the record.
+        tiles: The self-test tile by tile; None where there was none.
     """
 
     gain: float
@@ -90,6 +93,7 @@ class Judged:
     verdict: Verdict | None
     errors: ErrorModel
     figures: Mapping[str, float | str | None]
+    tiles: TileSkill | None = None
 
 
 def enhance(
@@ -149,7 +153,7 @@ def enhance(
     )
     method = _method(work, recipe, units=units, base=base, learned=learned, device=device)
     progress("judge", 0.0)
-    judged = _judge(method, work, recipe, learned)
+    judged = _judge(method, work, recipe, learned, gsd_m=scene.gsd_m)
     picture = _picture(work, judged.gain)
     compute = _Compute(method, picture, work, judged, activity(work.lr), _flags(picture, judged, learned))
     figures = {**_scene_figures(work), **judged.figures}
@@ -252,7 +256,9 @@ def _method(
     )
 
 
-def _judge(method: Method, work: Working, recipe: Recipe, learned: Learned) -> Judged:
+def _judge(
+    method: Method, work: Working, recipe: Recipe, learned: Learned, *, gsd_m: tuple[float, float]
+) -> Judged:
     """Ask the scene how far the network may be trusted."""
     test = self_test(
         method,
@@ -273,14 +279,17 @@ def _judge(method: Method, work: Working, recipe: Recipe, learned: Learned) -> J
         errors = dataclasses.replace(errors, calibrated=False)
     figures: dict[str, float | str | None] = {"gain": gain}
     figures |= {"scale_invariance": _finite(invariance.share), "scale_alarm": invariance.alarm}
+    tiles = None
     if verdict is not None:
         figures |= {"gain_fitted": verdict.gain, "gain_error": _finite(verdict.gain_error)}
         figures |= {"jury_tiles": float(verdict.tiles)}
     if test is not None:
-        figures |= skill_figures(test, gain)
+        tiles = tile_skill(test, gain)
+        figures |= {**skill_figures(test, gain), **tiles.figures()}
+        figures |= resolution_figures(test, gain, scale=recipe.scale, gsd_m=gsd_m)
     figures["uncertainty_coverage"] = _finite(errors.coverage)
     figures["uncertainty_calibrated"] = float(errors.calibrated)
-    return Judged(gain, reason, verdict, errors, figures)
+    return Judged(gain, reason, verdict, errors, figures, tiles)
 
 
 def _gain(
@@ -375,6 +384,7 @@ def _provenance(
         "training": None if learned.report is None else learned.report.to_json(),
         "gain": judged.gain,
         "fallback": judged.reason,
+        "selftest": None if judged.tiles is None else judged.tiles.to_json(),
         "error_model": {
             name: value if isinstance(value, bool) else _finite(value)
             for name, value in dataclasses.asdict(judged.errors).items()

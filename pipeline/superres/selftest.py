@@ -151,7 +151,7 @@ def judge(test: SelfTest) -> Verdict:
     """
     missing = np.where(test.jury, test.truth - test.base, 0).astype(np.float64)
     detail = np.where(test.jury, test.full - test.base, 0).astype(np.float64)
-    product, power = _tile_sums(missing * detail), _tile_sums(detail**2)
+    product, power = tile_sums(missing * detail), tile_sums(detail**2)
     used = power > 0
     product, power = product[used], power[used]
     if product.size < MIN_JURY_TILES:
@@ -221,7 +221,7 @@ def _rmse(answer: Floats, test: SelfTest) -> float:
     return float(np.sqrt(np.mean((answer - test.truth)[test.jury].astype(np.float64) ** 2)))
 
 
-def _tile_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def tile_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sums over tiles of the jury's size; the last row and column of tiles may be smaller."""
     rows = np.add.reduceat(values, np.arange(0, values.shape[0], JURY_TILE_PX), axis=0)
     return np.add.reduceat(rows, np.arange(0, values.shape[1], JURY_TILE_PX), axis=1).ravel()
