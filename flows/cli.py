@@ -210,17 +210,19 @@ def _bar(scenes: int) -> Iterator[Callable[[str, str, float], None]]:
 
 
 def report_table(report: dict[str, Any]) -> Table:
-    """Scene, outcome, seconds, why: one line each."""
-    table = Table("scene", "outcome", "seconds", "why, or what was assumed")
+    """Scene, outcome, seconds, memory, why: one line each."""
+    table = Table("scene", "outcome", "seconds", "MiB", "why, or what was assumed")
     for record in report["scenes"]:
         seconds = sum(record["timings_s"].values())
         remark = record["reason"] or "; ".join(record["assumptions"])
-        table.add_row(escape(record["ref"]["scene_id"]), record["status"], f"{seconds:.0f}", escape(remark))
+        memory = f"{record['figures'].get('peak_memory_mib', '')}"
+        shown = escape(record["ref"]["scene_id"]), record["status"], f"{seconds:.0f}", memory
+        table.add_row(*shown, escape(remark))
     for row in report["waiting"]:
-        table.add_row(escape(Path(row["file"]).name), "waiting", "", escape(row["reason"]))
+        table.add_row(escape(Path(row["file"]).name), "waiting", "", "", escape(row["reason"]))
     for row in report["duplicates"]:
         same = Path(row["same_as"]).name
-        table.add_row(escape(Path(row["file"]).name), "duplicate", "", escape(f"same content as {same}"))
+        table.add_row(escape(Path(row["file"]).name), "duplicate", "", "", escape(f"same content as {same}"))
     return table
 
 

@@ -26,6 +26,7 @@ from pipeline.archive import read_scene
 from pipeline.archive.read import digest_of
 from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.grid import Window
+from pipeline.memory import forget_peak, peak_mib
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
 from pipeline.products.context import ViewContext
@@ -75,7 +76,7 @@ def process_scene(ref: SceneRef, settings: Settings, *, progress: Progress = qui
         record = _sharpen(scene, settings, clock=clock, progress=progress)
     except (UnusableInputError, SkippedSceneError) as error:
         status: Status = "skipped" if isinstance(error, SkippedSceneError) else "refused"
-        record = _outcome(ref, settings, status, str(error), seconds=clock.seconds)
+        record = _outcome(ref, settings, status, str(error), clock=clock)
         write_record(out, label, record)
     log.info("%s: %s in %.0f s%s", ref.scene_id, record.status, sum(clock.seconds.values()), _remark(record))
     return record
@@ -202,7 +203,7 @@ def _fill(
         enhancement.fallback,
         product=str(final.relative_to(output.root)),
         figures=figures,
-        seconds=clock.seconds,
+        clock=clock,
         assumptions=enhancement.scene.assumptions,
     )
     # A product may travel: it names its inputs, not the folders of the machine that made it.
@@ -257,7 +258,7 @@ def _outcome(
     *,
     product: str = "",
     figures: Mapping[str, float | str | None] | None = None,
-    seconds: Mapping[str, float] | None = None,
+    clock: _Clock | None = None,
     assumptions: tuple[str, ...] = (),
 ) -> Record:
     return Record(
@@ -266,8 +267,8 @@ def _outcome(
         reason=" ".join(reason.split()),
         recipe=settings.recipe.label,
         product=product,
-        figures=figures or {},
-        timings_s={name: round(value, 3) for name, value in (seconds or {}).items()},
+        figures={**(figures or {}), **({"peak_memory_mib": clock.peak_mib} if clock else {})},
+        timings_s={name: round(value, 3) for name, value in (clock.seconds if clock else {}).items()},
         assumptions=assumptions,
         context=settings.context,
         finished=layout.now_utc(),
@@ -335,10 +336,15 @@ def _provenance(scene: Scene, device: torch.device, threads: int) -> dict[str, A
 
 
 class _Clock:
-    """Seconds by stage; changes itself."""
+    """Seconds by stage, and the memory of them all; changes itself."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        forget_peak()
+
+    @property
+    def peak_mib(self) -> int:
+        return peak_mib()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

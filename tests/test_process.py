@@ -13,6 +13,7 @@ import xarray as xr
 
 from flows.demo import write_demo_archive
 from pipeline.archive.discover import discover
+from pipeline.memory import forget_peak, peak_mib
 from pipeline.night import plan_night
 from pipeline.process import STAGES, process_scene
 from pipeline.products.publish import verify
@@ -46,6 +47,23 @@ def test_good_scenes_end_in_products_and_the_broken_one_in_a_reason(night):
     refused = next(record for record in records if record.status == "refused")
     assert "cut short or damaged" in refused.reason
     assert "\n" not in refused.reason
+
+
+def test_every_record_says_how_much_memory_the_scene_took(night):
+    _, records = night
+    assert all(100 < record.figures["peak_memory_mib"] < 10_000 for record in records)
+
+
+def test_the_peak_of_memory_is_counted_from_when_it_was_forgotten():
+    held = np.ones(200 * 2**17)  # 200 MiB
+    forget_peak()
+    before = peak_mib()
+    del held
+    forget_peak()
+    assert peak_mib() <= before - 150
+    held = np.ones(300 * 2**17)
+    assert peak_mib() >= before + 50
+    del held
 
 
 def test_every_product_is_whole_and_opens_in_one_line(night):
