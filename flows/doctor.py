@@ -23,6 +23,7 @@ import rasterio
 import torch
 from affine import Affine
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from rasterio.errors import RasterioError
@@ -161,7 +162,7 @@ def server(settings: Settings) -> Iterator[Finding]:
         return
     shown = _without_secrets(url)
     try:
-        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+        httpx.get(f"{shown}/health", timeout=10).raise_for_status()
     except httpx.HTTPError as error:
         found = f"{shown} does not answer: {type(error).__name__}"
         yield Finding(
@@ -169,7 +170,7 @@ def server(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield Finding("server", "ok", shown)
-    yield from server_guards(url)
+    yield from server_guards(shown)  # without the password that an address may hold: as a stranger
     with get_client(sync_client=True) as client:
         try:
             yield from _deployments(client, settings)
@@ -241,21 +242,37 @@ def _deployments(client: SyncPrefectClient, settings: Settings) -> Iterator[Find
         except ObjectNotFound:
             yield Finding(name, "fault", "no such deployment", "prefect --no-prompt deploy --all")
             continue
-        pool_name = deployment.work_pool_name or ""
-        paused = [what for what, is_so in (("paused", deployment.paused),) if is_so]
-        pool = client.read_work_pool(pool_name)
-        if pool.is_paused:
-            paused.append(f"its pool {pool_name} is paused")
-        if pool.type != "process":
-            paused.append(f"its pool {pool_name} is of type {pool.type}, process is wanted")
-        mend = f"prefect work-pool resume {pool_name}; prefect deployment resume {name}" if paused else ""
-        yield Finding(name, "fault" if paused else "ok", "; ".join(paused) or f"on pool {pool_name}", mend)
+        yield _deployment(client, name, deployment)
     lacking = missing(client, settings.run.deployment)
     if lacking:
         mend = "python -m flows.automations"
         yield Finding("automations", "fault", f"missing: {'; '.join(lacking)}", mend)
     else:
         yield Finding("automations", "ok", "runs of dead nodes are noticed and go back to the pool")
+
+
+def _deployment(client: SyncPrefectClient, name: str, deployment: DeploymentResponse) -> Finding:
+    """Whether a deployment's runs reach a worker."""
+    pool_name = deployment.work_pool_name
+    if pool_name is None:  # what is left of a deployment whose pool was deleted
+        mend = (
+            "prefect work-pool create cpu --type process, the same for gpu; prefect --no-prompt deploy --all"
+        )
+        return Finding(name, "fault", "it has no pool", mend)
+    pool = client.read_work_pool(pool_name)
+    if pool.type != "process":
+        mend = f"prefect work-pool delete {pool_name}; prefect work-pool create {pool_name} --type process"
+        found = f"its pool {pool_name} is of type {pool.type}, process is wanted"
+        return Finding(name, "fault", found, f"{mend}; prefect --no-prompt deploy --all")
+    if pool.is_paused:
+        mend = f"prefect work-pool resume {pool_name}"
+        return Finding(name, "fault", f"its pool {pool_name} is paused", mend)
+    if deployment.paused:
+        return Finding(name, "fault", "it is paused", "resume it on its page in the UI")
+    if deployment.schedules and not any(schedule.active for schedule in deployment.schedules):
+        mend = f"prefect deployment schedule ls {name}; prefect deployment schedule resume {name} ID"
+        return Finding(name, "note", "its schedule is switched off: no night begins by itself", mend)
+    return Finding(name, "ok", f"on pool {pool_name}")
 
 
 def _without_secrets(url: str) -> str:

@@ -127,7 +127,7 @@ def _run_patiently(ref: SceneRef, settings: Settings) -> State[Any]:
     for patience_s in PATIENCE_S:
         try:
             return scene(ref.to_json(), settings.model_dump(mode="json"), return_state=True)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:  # no answer, or one that a proxy gives in its place
             log.warning("%s: no Prefect server, another try in %.0f s: %s", ref.scene_id, patience_s, error)
             time.sleep(patience_s)
     return scene(ref.to_json(), settings.model_dump(mode="json"), return_state=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import ObjectNotFound
 
 from pipeline.process import STAGES
 
@@ -55,11 +56,11 @@ class SceneProgress:
 
 @contextmanager
 def server_may_be_away(what: str) -> Iterator[None]:
-    """What is merely told to the server must not end a scene when the server is being restarted."""
+    """What is merely told to the server must not end a scene: it may restart, or have lost its database."""
     try:
         yield
-    except httpx.TransportError as error:
-        log.warning("%s not told to the server: %s", what, error)
+    except (httpx.HTTPError, ObjectNotFound) as error:
+        log.warning("%s not told to the server: %s", what, " ".join(str(error).split()))
 
 
 def percent_done(stage: str, fraction: float) -> float:

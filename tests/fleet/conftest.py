@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tests.fleet.packages import NotInstalledError
 from tests.fleet.postgres import postgres
@@ -66,6 +68,18 @@ def server():
             timeout=60,
         )
         yield running
+
+
+@pytest.fixture
+def client(server):
+    """A client of the server; runs made meanwhile are gone afterwards, or workers would take them."""
+    here = {PREFECT_API_URL: server.client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: AUTH}
+    with temporary_settings(here), get_client(sync_client=True) as asking:
+        before = {run.id for run in asking.read_flow_runs()}
+        yield asking
+        for run in asking.read_flow_runs():
+            if run.id not in before:
+                asking.delete_flow_run(run.id)
 
 
 @pytest.fixture(scope="session")

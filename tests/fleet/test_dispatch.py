@@ -1,29 +1,14 @@
 """A scene is one run however often it is handed out, until that run has ended without a product."""
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Running
 
 from flows.dispatch import scene_run, waiting_runs
 from pipeline.errors import SettingsError
 from pipeline.night import plan_night
-from tests.fleet.prefect_server import AUTH
 from tests.fleet.tiny import cheap_settings, write_archive
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def client(server):
-    """A client of the server; runs made meanwhile are gone afterwards, or workers would take them."""
-    here = {PREFECT_API_URL: server.client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: AUTH}
-    with temporary_settings(here), get_client(sync_client=True) as asking:
-        before = {run.id for run in asking.read_flow_runs()}
-        yield asking
-        for run in asking.read_flow_runs():
-            if run.id not in before:
-                asking.delete_flow_run(run.id)
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 """`thermal-sr doctor` sees what is wrong, says how to mend it, and shows no secret."""
 
 import json
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from flows import doctor
 from flows.doctor import examine, folders, raster_drivers, server_guards, site_file, slurm, torch_and_gpu
 from pipeline.settings import load_settings
 from tests.fleet.prefect_server import AUTH
@@ -108,6 +112,75 @@ def test_a_missing_slurm_is_a_fault_only_where_it_is_needed(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert [finding.health for finding in slurm(settings_with())] == ["ok"]
     assert only_fault(slurm(settings_with("run.dispatch=array"))).what == "SLURM"
+
+
+@pytest.mark.slow
+def test_a_server_is_asked_as_a_stranger_even_where_the_address_holds_the_password(server):
+    named = server.client["PREFECT_API_URL"].replace("//", f"//{AUTH}@")
+    with temporary_settings({PREFECT_API_URL: named, PREFECT_API_AUTH_STRING: AUTH}):
+        findings = {finding.what: finding for finding in doctor.server(settings_with())}
+    assert findings["password"].health == "ok"
+    assert AUTH.split(":")[1] not in repr(findings)
+
+
+@pytest.mark.slow
+def test_a_wrong_password_is_a_fault_and_is_not_shown(server):
+    wrong = {PREFECT_API_URL: server.client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: "night:mistyped-8d"}
+    with temporary_settings(wrong):
+        findings = list(doctor.server(settings_with()))
+    assert only_fault(findings).found == "the server answers 401 to our password"
+    assert "mistyped" not in repr(findings)
+
+
+@pytest.fixture
+def deployment(client):
+    """Creates a deployment of its own with a pool of its own; both are gone afterwards."""
+    made = []
+
+    def create(pool_type="process", **more):
+        pool = client.create_work_pool(WorkPoolCreate(name="test-pool", type=pool_type))
+        flow = client.create_flow_from_name("doctor")
+        made.append(client.create_deployment(flow, "test", work_pool_name=pool.name, **more))
+        return "doctor/test"
+
+    yield create
+    for identity in made:
+        client.delete_deployment(identity)
+    with suppress(ObjectNotFound):
+        client.delete_work_pool("test-pool")
+
+
+def found_of(name):
+    """What the doctor says of one deployment."""
+    findings = doctor.server(settings_with(f"run.deployment={name}"))
+    return next(finding for finding in findings if finding.what == name)
+
+
+@pytest.mark.slow
+def test_a_deployment_whose_pool_was_deleted_is_a_fault(client, deployment):
+    name = deployment()
+    assert found_of(name).health == "ok"
+    client.delete_work_pool("test-pool")
+    assert (found_of(name).health, found_of(name).found) == ("fault", "it has no pool")
+
+
+@pytest.mark.slow
+def test_a_pool_of_another_kind_is_a_fault(deployment):
+    assert "is of type docker, process is wanted" in found_of(deployment("docker")).found
+
+
+@pytest.mark.slow
+def test_a_paused_pool_is_a_fault_until_it_is_resumed(client, deployment):
+    name = deployment()
+    client.update_work_pool("test-pool", WorkPoolUpdate(is_paused=True))
+    assert found_of(name).mend == "prefect work-pool resume test-pool"
+    client.update_work_pool("test-pool", WorkPoolUpdate(is_paused=False))
+    assert found_of(name).health == "ok"
+
+
+@pytest.mark.slow
+def test_a_deployment_that_is_not_there_is_a_fault(client):
+    assert found_of("scene/none").found == "no such deployment"
 
 
 @pytest.mark.slurm
