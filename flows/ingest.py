@@ -64,10 +64,14 @@ def ingest(settings: dict[str, Any] | None = None) -> dict[str, Any]:
     records = [*refused, *(_run_here(plan, tree) if here else [])]
     dispatched = [] if here else dispatch(plan.todo, tree)
     report = make_report(run_id, started, tree, plan=plan, records=records, dispatched=dispatched)
-    path = write_report(report, tree)
+    try:
+        log.info("report %s", write_report(report, tree))
+    except (
+        OSError
+    ) as error:  # the disk that ended the scenes is still full; the server and the caller hear it
+        log.error("report %s could not be written: %s", run_id, error)
     with server_may_be_away(f"report {run_id}"):
         _publish_artifacts(report, tree)
-    log.info("report %s", path)
     return report.to_json()
 
 

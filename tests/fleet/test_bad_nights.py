@@ -1,9 +1,13 @@
 """Full disks, wrong clocks, files under many names: no scene is lost, none is made twice."""
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +15,7 @@ from pipeline.night import plan_night
 from pipeline.process import failed_record, process_scene
 from pipeline.products.layout import published_folders
 from pipeline.products.publish import verify
-from tests.fleet.tiny import cheap_settings, write_archive, write_scene
+from tests.fleet.tiny import CHEAP, cheap_settings, write_archive, write_scene
 
 DAY_S = 86_400
 
@@ -76,6 +80,26 @@ def test_on_a_full_disk_a_scene_fails_with_its_reason_and_the_next_night_complet
     small_disk(64 * 1024)
     assert night(settings)[0][0] == "done"
     assert len(products(settings)) == 1
+
+
+@pytest.mark.slow
+def test_a_night_without_a_free_byte_still_says_what_it_did(tmp_path, small_disk, server):
+    archive, disk = write_archive(tmp_path / "archive", 1), small_disk(64)
+    settings = cheap_settings(archive, disk / "out")
+    (disk / "out" / settings.recipe.label).mkdir(parents=True)
+    with suppress(OSError), (disk / "filling").open("wb") as filling:
+        while filling.write(bytes(4096)):
+            filling.flush()
+    cheap = [word for setting in CHEAP for word in ("--set", setting)]
+    answer = subprocess.run(
+        [Path(sys.executable).with_name("thermal-sr"), "run", archive, disk / "out", "--json", *cheap],
+        env={**os.environ, **server.client, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    report = json.loads(answer.stdout)
+    assert report["counts"]["failed"] == report["found"] == 1
+    assert "make room" in report["scenes"][0]["reason"]
 
 
 @pytest.mark.parametrize("mtime", [0.0, time.time() - DAY_S, time.time() + DAY_S + 7200, 4.3e9])
