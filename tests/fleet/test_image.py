@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,11 @@ def test_the_compose_file_is_valid():
 
 
 def test_hadolint_finds_nothing():
-    if shutil.which("hadolint") is None:
-        pytest.skip("no hadolint here")
-    command = ["hadolint", "--failure-threshold", "warning", DOCKER / "Dockerfile"]
+    beside = Path(sys.executable).with_name("hadolint")
+    tool = beside if beside.exists() else shutil.which("hadolint")
+    if tool is None:
+        pytest.skip("no hadolint here: its wheels are for x86-64 Linux")
+    command = [tool, DOCKER / "Dockerfile"]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout
 
