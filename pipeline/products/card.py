@@ -2,7 +2,8 @@
 
 The largest words say how it ended. Then the piece of the scene with the most texture:
 bicubic, product, their difference, how sure, which flags; at last where that piece
-lies, how the training went, and the numbers.
+lies, how the training went, and the numbers. Where a prior was used without training,
+the self-test stands in its place: on how many tiles the product beat bicubic.
 """
 
 from __future__ import annotations
@@ -38,16 +39,33 @@ DETAIL_PX = 320  # product pixels a side of the piece that is shown
 LARGEST_DETAIL_PX = 256  # the same in scene pixels
 OVERVIEW_PX = 900
 _HALO_PX = 4  # bicubic looks two pixels far
-_MOST_NUMBERS = 28
+_MOST_NUMBERS = 30
 _FIRST_NUMBERS = (
     "gain",
     "selftest_skill_vs_bicubic",
     "selftest_skill_vs_base",
     "selftest_rmse_k",
+    "tiles_beating_bicubic_fraction",
+    "tiles_beating_base_fraction",
+    "worst_tile_vs_bicubic",
     "consistency_rmse_k",
     "consistency_bias_k",
     "uncertainty_coverage",
+    "scale_invariance",
+    "resolution_bicubic_px",
+    "resolution_product_px",
+    "resolution_product_m",
 )
+# Said elsewhere on the card, in words, or for those who read the record.
+_NO_NUMBERS = {
+    "scale_alarm",
+    "native_source",
+    "uncertainty_calibrated",
+    "worst_tile_vs_base",
+    "resolution_base_px",
+    "resolution_base_m",
+    "resolution_bicubic_m",
+}
 _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     15,
     16.6,
@@ -147,12 +165,15 @@ def _draw(figure: Figure, detail: _Detail, overview: NDArray[np.float32], contex
     _picture(figure, (0, 0), detail.bicubic, "bicubic", **kelvin)
     _picture(figure, (0, 1), detail.product, f"product x{context.enhancement.scale}", **kelvin)
     _picture(figure, (0, 2), difference, "product minus bicubic", cmap="RdBu_r", vmin=-most, vmax=most)
-    _picture(figure, (1, 0), detail.uncertainty, "uncertainty (1 sigma)", cmap="magma", vmin=0, vmax=high)
+    known = "" if context.figures.get("uncertainty_calibrated", 1.0) else ", not calibrated"
+    _picture(
+        figure, (1, 0), detail.uncertainty, f"uncertainty (1 sigma{known})", cmap="magma", vmin=0, vmax=high
+    )
     _flags(figure, (1, 1), detail.flag, context.summary.flag_fractions)
     limits = {"cmap": "turbo", "vmin": whole.low_k, "vmax": whole.high_k}
     axes = _picture(figure, (1, 2), overview, "whole product, the piece framed", **limits)
     _frame(axes, detail.window, overview, context)
-    _curve(figure, context.curve)
+    _lower_left(figure, context)
     _numbers(figure, context)
     _headline(figure, context)
 
@@ -250,13 +271,38 @@ def _frame(axes: Axes, window: Window, overview: NDArray[np.float32], context: V
         axes.add_patch(frame)
 
 
-def _curve(figure: Figure, curve: Sequence[CurvePoint]) -> None:
+def _lower_left(figure: Figure, context: ViewContext) -> None:
+    """The training, or the self-test where nothing was trained."""
     axes = _axes(figure, _MARGIN_IN + 0.45, 0.6, _PANEL_IN - 0.45, 2.6)
-    axes.set_title("training", fontsize=14)
-    if not curve:
+    tiles = (context.enhancement.provenance.get("selftest") or {}).get("vs_bicubic", {})
+    if context.curve:
+        _curve(axes, context.curve)
+    elif sum(tiles.get("tiles", ())):
+        _tiles(axes, tiles["edges"], tiles["tiles"])
+    else:
+        axes.set_title("training", fontsize=14)
         axes.set_axis_off()
         axes.text(0.5, 0.5, "none", ha="center", va="center", fontsize=13, color="#666666")
-        return
+
+
+def _tiles(axes: Axes, edges: Sequence[float], counts: Sequence[int]) -> None:
+    """How many tiles of the self-test were won against bicubic, and by how much."""
+    starts, widths = np.asarray(edges[:-1]), np.diff(edges)
+    won = starts + widths / 2 < 1
+    axes.bar(
+        starts, counts, widths, align="edge", color=np.where(won, "#38761d", "#f6b26b"), edgecolor="white"
+    )
+    axes.axvline(1, color="black", linewidth=1)
+    share = np.asarray(counts)[won].sum() / sum(counts)
+    axes.set_title(f"self-test: {100 * share:.3g} % of tiles better than bicubic", fontsize=14)
+    axes.set_xlabel("error of the product / error of bicubic, tiles of 16 x 16 px")
+    axes.set_ylabel("tiles")
+    axes.set_xlim(edges[0], edges[-1])
+    axes.grid(alpha=0.3, axis="y")
+
+
+def _curve(axes: Axes, curve: Sequence[CurvePoint]) -> None:
+    axes.set_title("training", fontsize=14)
     axes.plot([step for step, _, _ in curve], [loss for _, loss, _ in curve], color="#999999", label="loss")
     judged = [(step, validation) for step, _, validation in curve if validation is not None]
     if judged:
@@ -271,7 +317,8 @@ def _numbers(figure: Figure, context: ViewContext) -> None:
     """The figures in two columns, what matters most first; flags have their own legend."""
     known = {**context.figures, **context.summary.figures()}
     first = [name for name in _FIRST_NUMBERS if name in known]
-    rest = [name for name in known if name not in first and not name.startswith("flag_")]
+    told = {*first, *_NO_NUMBERS}
+    rest = [name for name in known if name not in told and not name.startswith("flag_")]
     lines = number_lines({name: known[name] for name in first + rest})[:_MOST_NUMBERS]
     half = max(10, -(-len(lines) // 2))
     for number, (words, value) in enumerate(lines):

@@ -54,9 +54,9 @@ class ScaleInvariance:
         if self.noise_share > MOST_NOISE_SHARE:
             return f"noise is {min(self.noise_share, 1.0):.0%} of the finest octave"
         if self.share < LEAST_SHARE:
-            return f"the finest octave holds {self.share:.0%} of the detail that coarser ones foretell"
+            return f"the finest octave holds {self.share:.0%} of the detail foretold"
         if self.share > MOST_SHARE:
-            return f"the finest octave holds {self.share:.1f} times the detail that coarser ones foretell"
+            return f"the finest octave holds {self.share:.1f} times the detail foretold"
         return ""
 
 

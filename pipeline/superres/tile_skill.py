@@ -17,7 +17,7 @@ from pipeline.superres.selftest import JURY_TILE_PX, SelfTest, at_gain, tile_sum
 MIN_TILE_PIXELS = 64  # a quarter of a tile may be judged at least
 NO_ERROR_K = 1e-3  # two errors below it are equal
 # Ends of the histograms' bins; what lies beyond is counted in the last one.
-BICUBIC_EDGES = tuple(round(0.4 + 0.05 * step, 2) for step in range(21))
+BICUBIC_EDGES = tuple(round(0.5 + 0.025 * step, 3) for step in range(31))
 BASE_EDGES = tuple(round(0.9 + 0.01 * step, 2) for step in range(21))
 
 

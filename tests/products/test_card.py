@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,3 +75,22 @@ def test_an_alarm_is_written_over_the_card(tmp_path):
     changed = np.flatnonzero(np.abs(pictures[0] - pictures[1]).max(axis=1) > 50)
     headline = changed[changed < 0.05 * pictures[0].shape[0]]
     assert headline.size > 10
+
+
+def test_without_a_training_the_self_tests_tiles_are_shown(tmp_path):
+    drawn = {}
+    for name, counts in (("nothing", [0, 0, 0]), ("lost", [0, 0, 9]), ("won", [5, 4, 0])):
+        made = replace(
+            make_enhancement(),
+            provenance={"selftest": {"vs_bicubic": {"edges": [0.8, 0.9, 1.0, 1.1], "tiles": counts}}},
+        )
+        context = make_context(made, tmp_path / name)
+        (path,) = write_card(context.files.store, context)
+        with Image.open(path) as picture:
+            width, height = picture.size
+            corner = picture.convert("RGB").crop((0, int(0.8 * height), width // 3, height))
+        colors = {color: count for count, color in corner.getcolors(2**24)}
+        drawn[name] = [colors.get(color, 0) for color in ((0x38, 0x76, 0x1D), (0xF6, 0xB2, 0x6B))]
+    assert drawn["nothing"] == [0, 0]
+    assert drawn["lost"][0] == 0 < drawn["lost"][1]
+    assert drawn["won"][1] == 0 < drawn["won"][0]
