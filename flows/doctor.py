@@ -75,6 +75,14 @@ def torch_and_gpu(settings: Settings) -> Iterator[Finding]:
         device = resolve_device(settings.run.device)
         torch.ones(8, device=device).sum().item()
     except (SettingsError, RuntimeError) as error:
+        if settings.run.dispatch != "in_place" and "SLURM_JOB_ID" not in os.environ:
+            yield Finding(
+                "device",
+                "note",
+                f"{_one_line(error)}; scenes are handed out, none runs here",
+                "look on a node too: srun --gres=gpu:1 thermal-sr doctor",
+            )
+            return
         mend = "set run.device to auto or cpu, or install the driver and the CUDA build of torch"
         yield Finding("device", "fault", _one_line(error), mend)
         return

@@ -49,15 +49,6 @@ class PrefectServer:
             )
         return answer.stdout
 
-    def post(self, path: str, query: Mapping[str, object] | None = None) -> object:
-        """The server's JSON answer to a filter, e.g. "/flow_runs/filter"."""
-        user, password = AUTH.split(":")
-        answer = httpx.post(
-            f"{self.client['PREFECT_API_URL']}{path}", json=query or {}, auth=(user, password), timeout=30
-        )
-        answer.raise_for_status()
-        return answer.json()
-
 
 @contextmanager
 def prefect_server(

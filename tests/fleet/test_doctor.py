@@ -59,6 +59,15 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_a_fault():
     assert "torch sees no GPU" in only_fault(torch_and_gpu(settings_with("run.device=cuda"))).found
 
 
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU here")
+def test_a_machine_that_only_hands_scenes_out_needs_no_gpu(monkeypatch):
+    fleet_settings = settings_with("run.device=cuda", "run.dispatch=pool")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert [finding.health for finding in torch_and_gpu(fleet_settings)] == ["note"]
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    assert only_fault(torch_and_gpu(fleet_settings)).what == "device"
+
+
 def test_the_raster_library_here_is_sound():
     assert [finding.health for finding in raster_drivers(settings_with())] == ["ok"]
 
