@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,28 +36,15 @@ from pipeline.superres.checkpoint import Checkpoint
 from pipeline.superres.consistency import Projection
 from pipeline.superres.device import base_upscaler, network_upscaler
 from pipeline.superres.infer import passes
-from pipeline.superres.invariance import scale_invariance
+from pipeline.superres.judgment import Judged, judge_scene
 from pipeline.superres.learn import Learned, learn
 from pipeline.superres.method import Method, Picture
-from pipeline.superres.native import native_grid
+from pipeline.superres.native import NativeGrid, native_grid
 from pipeline.superres.nodata import near_border, near_missing, refine_mask
 from pipeline.superres.normalize import Normalization
 from pipeline.superres.prior import Prior
-from pipeline.superres.resolution import resolution_figures
-from pipeline.superres.selftest import (
-    SelfTest,
-    Verdict,
-    activity,
-    enlarge_smoothly,
-    judge,
-    most_gain,
-    published_gain,
-    self_test,
-    skill_figures,
-)
+from pipeline.superres.selftest import activity, enlarge_smoothly
 from pipeline.superres.spectrum import oversampling
-from pipeline.superres.tile_skill import TileSkill, tile_skill
-from pipeline.superres.uncertainty import ErrorModel, fit_errors
 from pipeline.superres.upscaler import cut_mirrored
 from pipeline.superres.working import Working, working_scene
 
@@ -66,34 +53,13 @@ NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values
 RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, beyond which no training ever looked
 RANGE_WINDOW_PX = 9
 CHECK_TILE_PX = 256
-SPREAD, BASE, NOISE = 1, 2, 3  # streams of randomness, so that one never shifts another
+SPREAD, BASE = 1, 2  # streams of randomness, so that one never shifts another
 
 Progress = Callable[[str, float], None]
 
 
 def quiet(_stage: str, _fraction: float) -> None:
     """A `Progress` that says nothing."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the self-test decided.
-
-    Attributes:
-        gain: Share of the network's detail that is published.
-        reason: Why the network is off, or "".
-        verdict: Of the jury; None where none could be called.
-        errors: For the uncertainty of every pixel.
-        figures: For the record.
-        tiles: The self-test tile by tile; None where there was none.
-    """
-
-    gain: float
-    reason: str
-    verdict: Verdict | None
-    errors: ErrorModel
-    figures: Mapping[str, float | str | None]
-    tiles: TileSkill | None = None
 
 
 def enhance(
@@ -153,18 +119,15 @@ def enhance(
     )
     method = _method(work, recipe, units=units, base=base, learned=learned, device=device)
     progress("judge", 0.0)
-    judged = _judge(method, work, recipe, learned, gsd_m=scene.gsd_m)
+    judged = judge_scene(method, work, recipe, learned, gsd_m=scene.gsd_m)
     picture = _picture(work, judged.gain)
     compute = _Compute(method, picture, work, judged, activity(work.lr), _flags(picture, judged, learned))
-    figures = {**_scene_figures(work), **judged.figures}
-    if native.finer:
-        figures["native_source"] = native.facts["native_source"]
     return Enhancement(
         scene=scene,
         scale=recipe.scale,
         compute=compute,
         provenance=_provenance(recipe, work, units=units, base=base, learned=learned, judged=judged),
-        figures=figures,
+        figures={**_scene_figures(work, native), **judged.figures},
         fallback=judged.reason if learned.wanted else "",
         check=compute.consistency,
     )
@@ -256,74 +219,6 @@ def _method(
     )
 
 
-def _judge(
-    method: Method, work: Working, recipe: Recipe, learned: Learned, *, gsd_m: tuple[float, float]
-) -> Judged:
-    """Ask the scene how far the network may be trusted."""
-    test = self_test(
-        method,
-        work.lr,
-        work.valid,
-        degrade=work.degrade,
-        noise=work.noise,
-        generator=np.random.default_rng([recipe.seed, NOISE]),
-        held_out=learned.held_out,
-    )
-    invariance = scale_invariance(work.lr, work.valid, work.degrade)
-    gain, reason, verdict = _gain(test, recipe, learned, alarmed=bool(invariance.alarm))
-    if test is not None and learned.network is not None and learned.held_out is not None and gain == 0:
-        # Without the network every measured pixel may judge the base, not only those held out from training.
-        test = dataclasses.replace(test, jury=np.isfinite(test.truth) & _inner(test, work))
-    errors = fit_errors(test, gain, work.noise, recipe.scale)
-    if invariance.alarm:
-        errors = dataclasses.replace(errors, calibrated=False)
-    figures: dict[str, float | str | None] = {"gain": gain}
-    figures |= {"scale_invariance": _finite(invariance.share), "scale_alarm": invariance.alarm}
-    tiles = None
-    if verdict is not None:
-        figures |= {"gain_fitted": verdict.gain, "gain_error": _finite(verdict.gain_error)}
-        figures |= {"jury_tiles": float(verdict.tiles)}
-    if test is not None:
-        tiles = tile_skill(test, gain)
-        figures |= {**skill_figures(test, gain), **tiles.figures()}
-        figures |= resolution_figures(test, gain, scale=recipe.scale, gsd_m=gsd_m)
-    figures["uncertainty_coverage"] = _finite(errors.coverage)
-    figures["uncertainty_calibrated"] = float(errors.calibrated)
-    return Judged(gain, reason, verdict, errors, figures, tiles)
-
-
-def _gain(
-    test: SelfTest | None, recipe: Recipe, learned: Learned, *, alarmed: bool
-) -> tuple[float, str, Verdict | None]:
-    """The published gain, why it is zero if it is, and the jury's verdict if there was a jury."""
-    if learned.network is None:
-        return 0.0, learned.reason, None
-    if not recipe.gate.enabled:
-        return 1.0, "", None
-    if learned.prior_gain is not None and (test is None or learned.fed):
-        return min(learned.prior_gain, most_gain(alarmed=alarmed)), "", None
-    if test is None:
-        return 0.0, "the scene is too small to test the network on itself", None
-    verdict = judge(test)
-    gain = published_gain(
-        verdict,
-        scale=recipe.scale,
-        prior_gain=learned.prior_gain,
-        prior_error=learned.prior_gain_error,
-        alarmed=alarmed,
-    )
-    if gain > 0:
-        return gain, "", verdict
-    share = f"{verdict.gain:.2f} +- {verdict.gain_error:.2f}"
-    return 0.0, f"the self-test found no gain over the base (best share {share})", verdict
-
-
-def _inner(test: SelfTest, work: Working) -> NDArray[np.bool_]:
-    height, width = test.truth.shape
-    inner = work.valid[:height, :width] & ~near_missing(work.valid, work.degrade.scale)[:height, :width]
-    return inner & ~near_border((height, width), 2 * work.degrade.scale)
-
-
 def _picture(work: Working, gain: float) -> Picture:
     """The scene with the gain of every pixel: none where contrasts are beyond anything in training."""
     picture = Picture.of(work.lr, work.valid, gain)
@@ -364,8 +259,11 @@ def _flags(picture: Picture, judged: Judged, learned: Learned) -> NDArray[np.uin
     return flags
 
 
-def _scene_figures(work: Working) -> dict[str, float | str | None]:
-    facts = {name: value for name, value in work.facts.items() if not name.endswith("_source")}
+def _scene_figures(work: Working, native: NativeGrid) -> dict[str, float | str | None]:
+    told = {"native_source"} if native.finer else set()  # that a grid promises too much is for every reader
+    facts = {
+        name: value for name, value in work.facts.items() if not name.endswith("_source") or name in told
+    }
     return {**facts, "oversampling": _finite(oversampling(work.lr, work.valid))}
 
 
