@@ -38,6 +38,12 @@ make_sure_of_gpu() {
         complain "torch cannot use a GPU on $(hostname); nothing was taken (scontrol update nodename=$(hostname -s) state=drain)"
 }
 
+# A run whose code cannot be loaded dies before it can count its attempts, and comes back for ever.
+make_sure_of_software() {
+    (cd "$THERMAL_SR_HOME" && python -c 'import flows.scene') ||
+        complain "cannot load flows.scene from $THERMAL_SR_HOME on $(hostname); nothing was taken (is make install through?)"
+}
+
 # Seconds until SLURM ends this job; a large number where it has no limit.
 seconds_left() {
     local end
