@@ -3,7 +3,7 @@
     python -m tests.fleet.many_nights --nights 8 --scenes 50
 
 Every night is a process of its own, as it is when cron starts a second one before the first
-has ended; they share one Prefect server, as on a cluster.
+has ended; they share one Prefect server on Postgres, as on a cluster.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeline.products.layout import published_folders
 from pipeline.products.publish import verify
+from tests.fleet.postgres import postgres
 from tests.fleet.prefect_server import prefect_server
 from tests.fleet.tiny import CHEAP, cheap_settings, write_archive
 
@@ -31,18 +33,29 @@ def at_once(nights: int, archive: Path, out: Path, environment: Mapping[str, str
     """Reports of nights that were started together."""
     cheap = [word for setting in CHEAP for word in ("--set", setting)]
     command = [str(THERMAL_SR), "run", str(archive), str(out), "--json", *cheap]
-    running = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for _ in range(nights)
-    ]
-    answers = [process.communicate()[0] for process in running]
-    return [json.loads(answer) for answer in answers]
+    with ExitStack() as stack:
+        heard = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(nights)]
+        running = [
+            subprocess.Popen(
+                command,
+                env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+            for log in heard
+        ]
+        return [
+            _report(process.communicate()[0], process, log)
+            for process, log in zip(running, heard, strict=True)
+        ]
+
+
+def _report(answer: str, process: subprocess.Popen[str], log: IO[str]) -> dict[str, Any]:
+    if process.returncode:
+        log.seek(0)
+        raise RuntimeError(f"a night ended with {process.returncode}: {log.read()[-3000:]}")
+    return json.loads(answer)
 
 
 def faults(reports: list[dict[str, Any]], archive: Path, out: Path, scenes: int) -> list[str]:
@@ -76,9 +89,13 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nights-") as folder:
         work = Path(folder)
+        work.chmod(0o755)  # Postgres runs as another user
         archive = write_archive(work / "archive", options.scenes)
-        with prefect_server(work / "server") as server:
-            print("nights  scenes  products  seconds  wrong")
+        with (
+            postgres(work / "postgres") as database,
+            prefect_server(work / "server", {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database}) as server,
+        ):
+            print("nights  scenes  products  seconds  wrong", flush=True)
             for nights in options.nights:
                 out, start = work / f"out-{nights}", time.monotonic()
                 reports = at_once(nights, archive, out, server.client)
@@ -86,7 +103,8 @@ def main() -> None:
                 made = len(list(published_folders(out / cheap_settings(archive, out).recipe.label)))
                 seconds = time.monotonic() - start
                 print(
-                    f"{nights:>6}  {options.scenes:>6}  {made:>8}  {seconds:>7.0f}  {'; '.join(wrong) or '-'}"
+                    f"{nights:>6}  {options.scenes:>6}  {made:>8}  {seconds:>7.0f}  {'; '.join(wrong) or '-'}",
+                    flush=True,
                 )
 
 
