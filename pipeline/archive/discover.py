@@ -2,8 +2,8 @@
 
 A file is taken when it has been left alone for a while, once per content whatever its
 name, and never through a link that leads out of the folder. What is not taken is
-reported with its reason; only hidden files and formats that hold no scenes are passed
-over in silence.
+reported with its reason; only hidden files, formats that hold no scenes and days outside
+`archive.since` and `archive.until` are passed over in silence.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from pipeline.settings import ArchiveSettings
 log = logging.getLogger(__name__)
 
 NO_READER = "none"
+LONGEST_PATH = 4096  # characters
+LINKED_FOLDER = "a link to a folder is not followed; name that folder as the archive, or mount it here"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Discovery:
     Attributes:
         scenes: To be read, each content once.
         refused: Files that look like input and cannot be scenes, with the reason.
-        waiting: Path and reason of files left for a later run.
+        waiting: Path, without unprintable characters, and reason of files left for a later run.
         duplicates: Path, and the path that is taken in its place: the first with the same content, or the
             newest edition of the same ECOSTRESS tile.
         digests: Path to (bytes, latest change in ns, digest), to be handed to the next `discover`.
@@ -71,15 +73,12 @@ class _Found:
 def discover(
     settings: ArchiveSettings,
     known: Mapping[str, tuple[int, int, str]] = {},
-    acquired: Mapping[str, str | None] = {},
 ) -> Discovery:
     """Names every scene of the archive.
 
     Args:
         settings: `root` is a folder, or one file, which is taken however young it is.
         known: `Discovery.digests` of an earlier run: unchanged files are not read again.
-        acquired: Times of acquisition by content digest, from earlier records; saves opening files whose
-            names tell no time.
 
     Raises:
         SettingsError: If the root does not exist or a rule names an unknown sensor.
@@ -91,7 +90,9 @@ def discover(
     found = Discovery()
     candidates = []
     for file in _walk(settings, found):
-        if reason := _unsettled(file, settings):
+        if reason := _unspeakable(file.path):
+            found.waiting.append((str(file.path), reason))
+        elif reason := _unsettled(file, settings):
             found.waiting.append((str(file.path), reason))
         elif partial(file.path.name):
             found.waiting.append((str(file.path), "its name says that it is still being written"))
@@ -101,10 +102,10 @@ def discover(
     first: dict[str, str] = {}
     for file in _newest_editions(candidates, found):
         try:
-            _take(file, settings, known, acquired, found, first)
+            _take(file, settings, known, found, first)
         except OSError as error:
             found.waiting.append((str(file.path), f"cannot be read now: {clean(error.strerror or error)}"))
-    found.waiting.sort()
+    found.waiting[:] = sorted((clean(path, LONGEST_PATH), reason) for path, reason in found.waiting)
     found.duplicates.sort()
     log.debug("%s: %d scenes, %d refused", settings.root, len(found.scenes), len(found.refused))
     return found
@@ -114,7 +115,6 @@ def _take(
     file: _Found,
     settings: ArchiveSettings,
     known: Mapping[str, tuple[int, int, str]],
-    times: Mapping[str, str | None],
     found: Discovery,
     first: dict[str, str],
 ) -> None:
@@ -137,7 +137,7 @@ def _take(
         found.duplicates.append((str(path), first[digest]))
         return
     first[digest] = str(path)
-    ref = replace(ref, acquired=times[digest] if digest in times else _acquired(reader, files))
+    ref = replace(ref, acquired=_acquired(reader, files))
     if _in_period(ref.acquired, settings):
         found.scenes.append(ref)
 
@@ -223,6 +223,15 @@ def _newest_editions(files: Sequence[_Found], found: Discovery) -> list[_Found]:
     return kept
 
 
+def _unspeakable(path: Path) -> str:
+    """Why no record, report or database could hold a path, or "": Linux takes any bytes for a name."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "its name or its folder's is not UTF-8; rename it"
+    return ""
+
+
 def _unsettled(file: _Found, settings: ArchiveSettings) -> str:
     """Why a file is still too young, or "".
 
@@ -263,8 +272,17 @@ def _walk(settings: ArchiveSettings, found: Discovery) -> Iterator[_Found]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(Path(entry.path))
+            elif _links_to_folder(entry):
+                found.waiting.append((entry.path, LINKED_FOLDER))
             elif looks_like_input(entry.name) or partial(entry.name):
                 yield from _file(entry, inside, siblings, found)
+
+
+def _links_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a loop of links; one that is named like a scene is reported as a file
+        return False
 
 
 def _file(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.archive.discover import discover
+from pipeline.archive.discover import LINKED_FOLDER, discover
 from pipeline.errors import SettingsError
 from pipeline.settings import ArchiveSettings, ProductRule
 from tests.archive.finding import settings_for
@@ -252,25 +252,35 @@ def test_unchanged_files_are_not_read_again(tmp_path):
     assert changed.digests == known
 
 
-def test_known_times_of_acquisition_are_believed(tmp_path):
-    picture(tmp_path / "one.tif")
-    digest = discover(settings_for(tmp_path)).scenes[0].digest
-    found = discover(settings_for(tmp_path), acquired={digest: "2020-02-02T02:02:02Z"})
-    assert found.scenes[0].acquired == "2020-02-02T02:02:02Z"
-
-
 def test_a_link_out_of_the_archive_is_not_followed_and_one_inside_is(tmp_path):
     outside = picture(tmp_path / "outside" / "secret.tif")
     archive = tmp_path / "archive"
     inside = picture(archive / "real.tif", 1)
     (archive / "escape.tif").symlink_to(outside)
-    (archive / "folder").symlink_to(tmp_path / "outside")
     (archive / "alias.tif").symlink_to(inside)
     found = discover(settings_for(archive))
     assert [ref.files[0] for ref in found.scenes] == [str(archive / "alias.tif")]
     assert found.waiting == [
         (str(archive / "escape.tif"), "a link that leads out of the archive is not followed")
     ]
+
+
+def test_a_linked_folder_is_not_followed_and_is_reported(tmp_path):
+    picture(tmp_path / "outside" / "one.tif")
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (archive / "2023").symlink_to(tmp_path / "outside")
+    found = discover(settings_for(archive))
+    assert found.scenes == []
+    assert found.waiting == [(str(archive / "2023"), LINKED_FOLDER)]
+
+
+def test_a_name_that_is_no_text_waits_for_another_name_and_spoils_no_other_scene(tmp_path):
+    picture(tmp_path / "one.tif")
+    picture(tmp_path / "two.tif", 1).rename(tmp_path / os.fsdecode(b"bad\xff.tif"))
+    found = discover(settings_for(tmp_path))
+    assert names(found, tmp_path) == ["one.tif"]
+    assert found.waiting == [(str(tmp_path / "bad?.tif"), "its name or its folder's is not UTF-8; rename it")]
 
 
 def test_links_that_run_in_circles_end(tmp_path):
@@ -280,7 +290,8 @@ def test_links_that_run_in_circles_end(tmp_path):
     (tmp_path / "b.tif").symlink_to(tmp_path / "a.tif")
     found = discover(settings_for(tmp_path))
     assert names(found, tmp_path) == ["one.tif"]
-    assert [reason[:19] for _, reason in found.waiting] == ["cannot be followed:"] * 2
+    reasons = [reason[:19] for _, reason in found.waiting]
+    assert reasons == ["cannot be followed:", LINKED_FOLDER[:19], "cannot be followed:"]
 
 
 def test_pipes_and_folders_with_the_name_of_a_scene_are_no_scenes(tmp_path):
