@@ -102,10 +102,8 @@ def main() -> None:
                 wrong = faults(reports, archive, out, options.scenes)
                 made = len(list(published_folders(out / cheap_settings(archive, out).recipe.label)))
                 seconds = time.monotonic() - start
-                print(
-                    f"{nights:>6}  {options.scenes:>6}  {made:>8}  {seconds:>7.0f}  {'; '.join(wrong) or '-'}",
-                    flush=True,
-                )
+                figures = f"{nights:>6}  {options.scenes:>6}  {made:>8}  {seconds:>7.0f}"
+                print(f"{figures}  {'; '.join(wrong) or '-'}", flush=True)
 
 
 if __name__ == "__main__":
