@@ -141,20 +141,22 @@ def test_a_scene_smaller_than_a_block_is_refused():
 
 
 def test_the_blur_of_a_block_is_the_sensors_and_both_squares():
-    """Against a simulation: dense ground, detector, interpolation (linear here: a little more), blocks."""
+    """Against a simulation: lines at many places, detector, linear interpolation, blocks; in samples."""
     fine = 120
-    position = np.arange(-6 * fine, 6 * fine + 1) / fine  # in native pixels
-    line = np.exp(-0.5 * (position / 0.35) ** 2)
-    line = np.convolve(line, np.ones(fine), "same")  # what a detector at each place sees of a line
-    grid = np.abs(np.subtract.outer(np.arange(-20, 21) * 0.3, np.arange(-6, 7)))
-    weights = np.clip(1 - grid, 0, None)
-    seen = weights @ line[np.abs(np.subtract.outer(position, np.arange(-6, 7))).argmin(0)]
-    block = np.convolve(seen, np.ones(3) / 3, "same")
-    place = np.arange(-20, 21) * 0.3 / 0.9
-    total = float((block * place**2).sum() / block.sum())
-    found = sensor_of_blocks(COARSE, 1 / 0.3, 3).psf_sigma_px
-    # A block's square is in the forward model already; linear interpolation adds at most a sixth of a sample.
-    assert 0 <= total - 1 / 12 - found**2 < (1 / 0.9) ** 2 / 6 + 1e-3
+    offset = np.arange(-6 * fine, 6 * fine + 1) / fine
+    seen = np.convolve(np.exp(-0.5 * (offset / 0.35) ** 2), np.ones(fine), "same")
+    samples, grid = np.arange(-8, 9), np.arange(-20, 21) * 0.3
+    interpolate = np.clip(1 - np.abs(np.subtract.outer(grid, samples)), 0, None)
+    moment = weight = 0.0
+    for line in (np.arange(60) + 0.5) / 60:
+        block = np.convolve(
+            interpolate @ np.interp(samples - line, offset, seen, 0, 0), np.ones(3) / 3, "same"
+        )
+        weight += float(block.sum())
+        moment += float(block @ ((grid - line) / 0.9) ** 2)
+    # The block's square is in the forward model already; linear interpolation adds a sixth of a sample's.
+    wanted = moment / weight - 1 / 12 - (1 / 0.9) ** 2 / 6
+    assert sensor_of_blocks(COARSE, 1 / 0.3, 3).psf_sigma_px ** 2 == pytest.approx(wanted, abs=0.005)
 
 
 def test_pixels_that_were_only_repeated_keep_the_sensors_blur():
