@@ -61,7 +61,9 @@ class Stored:
             told["planck"] = None
         if rule.fill is not None:
             told["fills"] = (rule.fill,)
-        facts = {name: f"{_SETTING} {rule.pattern}" for name in told if name != "planck"}
+        words = {"fills": "fill", "offset": "scale"}  # facts have one line for scale and offset
+        source = f"{_SETTING} {rule.pattern}"
+        facts = {words.get(name, name): source for name in told if name != "planck"}
         return dataclasses.replace(self, **told, facts={**self.facts, **facts})
 
 
@@ -73,6 +75,14 @@ class Kelvin:
     quantization_k: float
     facts: Mapping[str, str]
     assumptions: tuple[str, ...]
+
+
+def stated(source: str, *, scaling: tuple[float, float], fills: tuple[float, ...]) -> dict[str, str]:
+    """Facts on scale and fill: the source where it states any, "none stated" where it states none."""
+    return {
+        "scale": source if scaling != (1.0, 0.0) else "none stated",
+        "fill": source if fills else "none stated",
+    }
 
 
 def decode(stored: Stored, *, strict: bool) -> Kelvin:

@@ -90,9 +90,7 @@ def discover(
     found = Discovery()
     candidates = []
     for file in _walk(settings, found):
-        if reason := _unspeakable(file.path):
-            found.waiting.append((str(file.path), reason))
-        elif reason := _unsettled(file, settings):
+        if (reason := _unspeakable(file.path)) or (reason := _unsettled(file, settings)):
             found.waiting.append((str(file.path), reason))
         elif partial(file.path.name):
             found.waiting.append((str(file.path), "its name says that it is still being written"))

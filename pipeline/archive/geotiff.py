@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 
-from pipeline.archive.decode import Stored
+from pipeline.archive.decode import Stored, stated
 from pipeline.archive.georeference import Placement, checked_transform, crs_from_text
 from pipeline.archive.names import clean
 from pipeline.errors import UnusableInputError
@@ -70,11 +70,10 @@ class Raster:
 
     def stored(self) -> Stored:
         """The numbers with what the file says of them."""
-        facts = {"scale": "GeoTIFF" if (self.scale, self.offset) != (1.0, 0.0) else "none stated"}
+        fills = () if self.nodata is None else (self.nodata,)
+        facts = stated("GeoTIFF", scaling=(self.scale, self.offset), fills=fills)
         if self.units:
             facts["units"] = "GeoTIFF"
-        fills = () if self.nodata is None else (self.nodata,)
-        facts["fill"] = "GeoTIFF" if fills else "none stated"
         return Stored(
             self.values,
             self.description,

@@ -233,7 +233,9 @@ def _library_error(error: OSError) -> Exception:
 def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> NDArray[np.generic]:
     name, shape = clean(variable.name), variable.shape
     if len(shape) < 2 or any(size != 1 for size in shape[:-2]):
-        raise UnusableInputError(f"{name} has dimensions {shape}: one picture (y, x) a file is wanted")
+        raise UnusableInputError(
+            f"{name} has dimensions {shape}: one picture (y, x) a file is wanted; cut it into files"
+        )
     height, width = shape[-2:]
     if height * width > settings.max_pixels:
         raise UnusableInputError(

@@ -20,6 +20,14 @@ def rule(**told):
     return {"products": (ProductRule(pattern="*", **told),)}
 
 
+def test_facts_name_a_source_only_of_what_it_states(tmp_path):
+    np.savez(tmp_path / "plain.npz", temperature=KELVIN, units="K")
+    np.savez(tmp_path / "packed.npz", temperature=KELVIN * 10, units="K", scale=0.1, fill=-1.0)
+    plain, packed = (read(tmp_path / f"{name}.npz").facts for name in ("plain", "packed"))
+    assert (plain["scale"], plain["fill"]) == ("none stated", "none stated")
+    assert (packed["scale"], packed["fill"]) == ("keys", "keys")
+
+
 # --- GeoTIFF
 
 

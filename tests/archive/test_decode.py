@@ -152,7 +152,7 @@ def test_a_rule_beats_the_file_and_the_product():
     found = decode(stored.with_rule(rule), strict=False)
     np.testing.assert_allclose(found.temperature[0, 0], 293.15, rtol=1e-7)
     assert np.isnan(found.temperature[0, 1])
-    assert found.facts["units"] == found.facts["scale"] == "[[archive.products]] *"
+    assert {found.facts[name] for name in ("units", "scale", "fill")} == {"[[archive.products]] *"}
 
 
 def test_control_characters_of_a_name_do_not_reach_the_reader():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.archive.assemble import Profile, make_scene
 from pipeline.archive.cf_place import place
 from pipeline.archive.cf_variable import choose_variable, quantity_of
-from pipeline.archive.decode import Stored
+from pipeline.archive.decode import Stored, stated
 from pipeline.archive.georeference import Placement
 from pipeline.archive.hdfeos import eos_placement
 from pipeline.archive.names import acquired_in_name, clean, parse_time
@@ -93,7 +93,9 @@ def scene_of(
     variable, decided_by = _variable(dataset, rule.variable if rule else None, wanted)
     placement, turned = _place(dataset, variable)
     picture = packed(variable, path, settings)
-    missing, facts = picture.missing, {"units": "attribute", "scale": "attributes", "fill": "attributes"}
+    scaling = picture.scale, picture.offset
+    facts = {"units": "attribute", **stated("attributes", scaling=scaling, fills=picture.fills)}
+    missing = picture.missing
     masked = mask(dataset, variable) if mask is not None else None
     if masked is not None:
         missing = masked[0] if missing is None else missing | masked[0]

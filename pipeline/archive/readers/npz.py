@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.archive.assemble import Profile, make_scene
 from pipeline.archive.cf_variable import quantity_in_words
-from pipeline.archive.decode import Stored
+from pipeline.archive.decode import Stored, stated
 from pipeline.archive.georeference import (
     Placement,
     checked_transform,
@@ -70,15 +70,18 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
         missing = _missing(members, values.shape)
         small = {name: members.small(name) for name in members.names if name != key}
         placement = _placement(members, small, values.shape)
+    scale = _number(small, ("scale", "scale_factor"), 1.0)
+    offset = _number(small, ("offset", "add_offset"), 0.0)
+    fills = tuple(_numbers(small, ("fill_value", "fill", "nodata")))
     stored = Stored(
         values=values,
         variable=key,
         missing=missing,
-        scale=_number(small, ("scale", "scale_factor"), 1.0),
-        offset=_number(small, ("offset", "add_offset"), 0.0),
+        scale=scale,
+        offset=offset,
         units=_text(small, "units") or None,
-        fills=tuple(_numbers(small, ("fill_value", "fill", "nodata"))),
-        facts={"units": "key units", "scale": "keys", "fill": "keys"},
+        fills=fills,
+        facts={"units": "key units", **stated("keys", scaling=(scale, offset), fills=fills)},
     )
     return make_scene(ref, stored, placement, _profile(small, key, path), settings)
 
