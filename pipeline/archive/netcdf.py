@@ -234,7 +234,7 @@ def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> NDArr
     name, shape = clean(variable.name), variable.shape
     if len(shape) < 2 or any(size != 1 for size in shape[:-2]):
         raise UnusableInputError(
-            f"{name} has dimensions {shape}: one picture (y, x) a file is wanted; cut it into files"
+            f"{name} has dimensions {shape}: one picture (y, x) a file is wanted; write each into its own"
         )
     height, width = shape[-2:]
     if height * width > settings.max_pixels:

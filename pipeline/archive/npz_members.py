@@ -54,7 +54,7 @@ class Members:
             values = values[0]
         if values.ndim != 2 or min(values.shape) < 2:
             raise UnusableInputError(
-                f"{clean(name, 40)} has shape {values.shape}: one picture (y, x) a file is wanted; cut it into files"
+                f"{clean(name, 40)} has shape {values.shape}: one picture (y, x) is wanted, 2 x 2 or more"
             )
         return values
 

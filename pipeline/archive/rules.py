@@ -10,8 +10,10 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pipeline.archive.georeference import crs_from_text
 from pipeline.archive.sensors import sensor
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.radiometry import known_temperature_units
 from pipeline.settings import ArchiveSettings, ProductRule
 
 
@@ -29,10 +31,23 @@ def product_rule(path: Path, settings: ArchiveSettings) -> ProductRule | None:
 
 
 def check_rules(settings: ArchiveSettings) -> None:
-    """Raises `SettingsError` where a rule names an unknown sensor or a bound of the period is no date."""
+    """Finds what is wrong with the settings before it is taken for a fault of the files.
+
+    Raises:
+        SettingsError: A rule names an unknown sensor, unit or reference system, or a bound of the period
+            is no date.
+    """
     for name, day in (("since", settings.since), ("until", settings.until)):
         if day is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day):
             raise SettingsError(f"archive.{name}: a date (YYYY-MM-DD) is wanted, found {day!r}")
     for rule in settings.products:
+        where = f"[[archive.products]] {rule.pattern!r}"
         if rule.sensor is not None:
             sensor(rule.sensor)
+        if rule.units is not None and not known_temperature_units(rule.units):
+            raise SettingsError(f'{where}: units: "K", "degC" or "degF" is wanted, found {rule.units!r}')
+        if rule.crs is not None:
+            try:
+                crs_from_text(rule.crs)
+            except UnusableInputError as error:
+                raise SettingsError(f'{where}: crs: {error}; "EPSG:32633" or WKT is wanted') from error

@@ -52,9 +52,17 @@ def test_an_archive_that_does_not_exist_is_a_wrong_setting(tmp_path):
         discover(settings_for(tmp_path / "nowhere"))
 
 
-def test_a_rule_with_an_unknown_sensor_is_a_wrong_setting(tmp_path):
-    rules = (ProductRule(pattern="*", sensor="TIRS-3"),)
-    with pytest.raises(SettingsError, match="no sensor 'TIRS-3'; known: TIRS, TIRS-2"):
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"sensor": "TIRS-3"}, "no sensor 'TIRS-3'; known: TIRS, TIRS-2"),
+        ({"units": "furlong"}, r"\[\[archive\.products\]\] '\*': units: .* found 'furlong'"),
+        ({"crs": "EPSG:99999999"}, r"\[\[archive\.products\]\] '\*': crs: .*99999999' is not understood"),
+    ],
+)
+def test_a_rule_that_can_never_work_is_a_wrong_setting_and_no_fault_of_the_files(told, message, tmp_path):
+    rules = (ProductRule(pattern="*", **told),)
+    with pytest.raises(SettingsError, match=message):
         discover(settings_for(tmp_path, products=rules))
 
 

@@ -15,7 +15,6 @@ import rasterio
 from rasterio.control import GroundControlPoint
 
 from pipeline.archive import read_scene
-from pipeline.archive.discover import discover
 from pipeline.archive.geotiff import tiff_time
 from pipeline.archive.names import scene_id
 from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
@@ -527,13 +526,6 @@ def test_any_name_becomes_a_safe_scene_id(name, tmp_path):
     assert ref.scene_id[0] not in ".-"
     assert set(ref.scene_id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
     assert read(path).temperature.shape == (8, 9)
-
-
-def test_a_name_of_bytes_that_are_no_text_is_survived(tmp_path):
-    path = write_tif(tmp_path / "plain.tif", KELVIN, units="K")
-    path.rename(tmp_path / os.fsdecode(b"\xff\xfe.tif"))
-    found = discover(settings_for(tmp_path))
-    assert found.scenes[0].scene_id.isascii()
 
 
 def test_an_empty_stem_still_makes_an_id():
