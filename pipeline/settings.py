@@ -35,7 +35,7 @@ class ProductRule(_Branch):
         None, description="NetCDF variable, NPZ key or GeoTIFF band (number or name) of the temperature."
     )
     units: str | None = Field(None, description='Unit after scale and offset: "K", "degC", "degF".')
-    scale: float | None = Field(None, description="Temperature = number * scale + offset.")
+    scale: float | None = Field(None, description="Temperature = number * scale + offset; never 0.")
     offset: float | None = Field(None, description="See scale.")
     fill: float | None = Field(None, description="Stored number that means no data.")
     crs: str | None = Field(None, description='Reference system where the file has none, e.g. "EPSG:32633".')
@@ -43,6 +43,13 @@ class ProductRule(_Branch):
         Field(None, description="What the temperature is of.")
     )
     sensor: str | None = Field(None, description="Key of the sensor table whose figures apply.")
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_decodes(cls, value: float | None) -> float | None:
+        if value == 0:
+            raise ValueError("a scale of 0 would make every pixel the offset")
+        return value
 
 
 class ArchiveSettings(_Branch):
@@ -124,7 +131,12 @@ class RunSettings(_Branch):
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description='"auto", "cpu", "cuda" or "cuda:1".'
     )
     workers: int = Field(1, ge=1, le=64, description="Scenes at a time on a machine without GPU.")
-    threads: int = Field(0, ge=0, description="Torch threads a scene; 0 shares the cores among the workers.")
+    threads: int = Field(
+        0,
+        ge=0,
+        description="Torch threads a scene, and tiles it computes at a time; 0 shares the cores among the "
+        "workers and computes two tiles at a time.",
+    )
     tile_px: int = Field(
         256, ge=16, description="Side of an inference tile in scene pixels, rounded up to whole chunks."
     )
@@ -550,6 +562,8 @@ def load_settings(
             tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
         except FileNotFoundError as error:
             raise SettingsError(f"settings file {file} does not exist") from error
+        except OSError as error:
+            raise SettingsError(f"settings file {file} cannot be read: {error.strerror}") from error
         except ValueError as error:
             kind = "JSON" if file.suffix == ".json" else "TOML"
             raise SettingsError(f"settings file {file} is not {kind}: {error}") from error

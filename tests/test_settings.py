@@ -73,12 +73,18 @@ def test_an_explicit_setting_wins_over_its_preset():
         ("recipe.degrade.native=on", r"recipe\.degrade\.native: .*found 'on'"),
         ("recipe.degrade.native=true", r"recipe\.degrade\.native: .*found True"),
         ("recipe.normalize.low_k=400", "low_k must be below high_k"),
+        ('archive.products=[{pattern="*", scale=0}]', r"archive\.products\.0\.scale: a scale of 0"),
     ],
 )
 def test_a_bad_setting_gets_one_line_that_names_it(assignment, message):
     with pytest.raises(SettingsError, match=message) as caught:
         load(assignment)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_settings_file(tmp_path):
+    with pytest.raises(SettingsError, match=r"settings file .* cannot be read: Is a directory"):
+        load(file=tmp_path)
 
 
 def test_the_printed_file_uncommented_gives_the_same_settings(tmp_path):
