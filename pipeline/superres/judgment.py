@@ -109,7 +109,7 @@ def _gain(
         return 0.0, learned.reason, None
     if not recipe.gate.enabled:
         return 1.0, "", None
-    if learned.prior_gain is not None and (test is None or learned.fed):
+    if learned.prior_gain is not None and test is None:
         return min(learned.prior_gain, most_gain(alarmed=alarmed)), "", None
     if test is None:
         return 0.0, "the scene is too small to test the network on itself", None
@@ -119,6 +119,7 @@ def _gain(
         scale=recipe.scale,
         prior_gain=learned.prior_gain,
         prior_error=learned.prior_gain_error,
+        fed=learned.fed,
         alarmed=alarmed,
     )
     if gain > 0:

@@ -43,7 +43,7 @@ class Learned:
         held_out: (y, x), true where that training never looked.
         prior_gain: Gain that the prior's left-out scenes recommend; None without a prior.
         prior_gain_error: Its scatter over those scenes.
-        fed: Whether the prior was taught by this very scene: then the scene may not judge it.
+        fed: Whether the prior was taught by this very scene: then the scene has a veto, but no vote.
         facts: For the provenance; plain JSON.
     """
 

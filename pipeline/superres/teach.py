@@ -87,7 +87,7 @@ class TeachSettings:
     quiet_fraction: float = 0.35
     drowned_fraction: float = 0.1
     drowned_units: float = 1.5
-    psf_sigmas_px: tuple[float, ...] = (0.3, 0.4, 0.5)
+    psf_sigmas_px: tuple[float, ...] = (0.0, 0.3, 0.4, 0.5)
     psf_error: float = 0.0
 
 

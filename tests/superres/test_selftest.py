@@ -34,8 +34,25 @@ def test_a_jury_of_a_few_tiles_switches_the_network_off():
 
 
 def test_an_unsure_jury_gives_less_than_it_found():
-    assert published_gain(Verdict(0.8, 0.3, 20), scale=4) == pytest.approx(0.5)
-    assert published_gain(Verdict(1.5, 0.1, 20), scale=4) == 1.0
+    assert published_gain(Verdict(0.8, 0.3, 20), scale=2) == pytest.approx(0.5)
+    assert published_gain(Verdict(1.5, 0.1, 20), scale=2) == 1.0
+
+
+def test_a_network_taught_by_the_scene_alone_is_believed_less_the_further_it_enlarges():
+    gains = [published_gain(Verdict(0.9, 0.1, 20), scale=scale) for scale in (2, 4, 8)]
+    assert gains == pytest.approx([0.8, 0.4, 0.2])
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_no_prior_is_published_where_the_scene_itself_says_that_it_harms(fed):
+    harmful = Verdict(-1.0, 0.05, 400)
+    assert published_gain(harmful, scale=4, prior_gain=0.9, fed=fed) == 0.0
+
+
+def test_a_scene_that_fed_a_prior_has_a_veto_but_no_vote():
+    doubtful, good = Verdict(0.0, 0.05, 400), Verdict(5.0, 0.05, 400)
+    assert published_gain(doubtful, scale=2, prior_gain=0.9, fed=True) == pytest.approx(0.316, abs=1e-3)
+    assert published_gain(good, scale=2, prior_gain=0.6, fed=True) == pytest.approx(0.6)
 
 
 def test_a_prior_with_a_good_record_outweighs_a_small_jury():
