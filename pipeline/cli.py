@@ -18,13 +18,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.archive import read_scene
-from pipeline.archive.discover import discover
-from pipeline.errors import DamagedProductError, SettingsError, UnusableInputError
+from pipeline.archive.discover import LONGEST_PATH, discover
+from pipeline.archive.names import clean
+from pipeline.errors import DamagedProductError, SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.evaluate import degradation as degradation_named
 from pipeline.evaluate import evaluate as evaluate_scene
 from pipeline.night import Plan, plan_night
 from pipeline.process import resolve_device
 from pipeline.products.catalog import write_catalog
+from pipeline.products.layout import MANIFEST
 from pipeline.products.publish import verify as verify_product
 from pipeline.scene import Scene
 from pipeline.settings import Settings, commented_toml, load_settings
@@ -58,17 +60,28 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other p
 def settings_for(
     archive: Path | None, out: Path | None, file: Path | None, assignments: list[str] | None
 ) -> Settings:
-    """The settings of a command; what its arguments name wins over the file."""
+    """The settings of a command; what its arguments name wins over the file.
+
+    Raises:
+        SettingsError: A setting is wrong, the archive is not there, or OUT is no folder.
+    """
     settings = load_settings(file, assignments or ())
     if archive is not None:
-        root = settings.archive.model_copy(update={"root": archive.resolve()})
-        settings = settings.model_copy(update={"archive": root})
+        try:
+            root = archive.resolve()
+        except (OSError, RuntimeError) as error:  # links that run in circles
+            raise SettingsError(
+                f"archive {clean(archive, LONGEST_PATH)} cannot be followed: {error}"
+            ) from error
+        settings = settings.model_copy(update={"archive": settings.archive.model_copy(update={"root": root})})
     if out is not None:
         settings = settings.model_copy(
             update={"output": settings.output.model_copy(update={"root": out.resolve()})}
         )
     if not settings.archive.root.exists():
-        raise SettingsError(f"archive {settings.archive.root} does not exist")
+        raise SettingsError(f"archive {clean(settings.archive.root, LONGEST_PATH)} does not exist")
+    if settings.output.root.exists() and not settings.output.root.is_dir():
+        raise SettingsError(f"OUT {settings.output.root} is a file; a folder for the products is wanted")
     return settings
 
 
@@ -89,7 +102,7 @@ def plan(
         return
     table = Table("file", "what happens", "why", title=f"{night.found} found, {len(night.todo)} to do")
     for row in rows:
-        table.add_row(*(escape(row[name]) for name in ("file", "action", "reason")))
+        table.add_row(*(escape(clean(row[name], WIDE)) for name in ("file", "action", "reason")))
     out_console.print(table)
 
 
@@ -129,7 +142,12 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check products against their manifests: every file, every byte, every chunk."""
-    folders = sorted(manifest.parent for manifest in product.rglob("MANIFEST.json"))
+    folders = sorted(
+        manifest.parent
+        for manifest in product.rglob(MANIFEST)
+        # hidden: in the making, or damaged and moved aside when it was made anew
+        if not any(part.startswith(".") for part in manifest.relative_to(product).parts)
+    )
     if not folders:
         raise UnusableInputError(f"{product}: no MANIFEST.json here or below; is it the folder of a product?")
     rows = []
@@ -327,7 +345,10 @@ def _only_scene(settings: Settings) -> Scene:
     impatient = settings.archive.model_copy(update={"settle_s": 0.0, "since": None, "until": None})
     discovery = discover(impatient, {})
     if discovery.scenes:
-        return read_scene(discovery.scenes[0], impatient)
+        try:
+            return read_scene(discovery.scenes[0], impatient)
+        except SkippedSceneError as error:  # a night goes on without it; here there is nothing else
+            raise UnusableInputError(str(error)) from error
     reasons = [reason for _, reason in [*discovery.refused, *discovery.waiting]]
     raise UnusableInputError(reasons[0] if reasons else f"{path.name}: not a scene that a reader knows")
 

@@ -1,0 +1,54 @@
+"""The verbs that look and check: one line for every wrong input, and nothing that a name can break."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli import app, settings_for
+from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.products.publish import publish
+from tests.products.known import manifest_of, stage_product
+
+KELVIN = np.full((8, 9), 300, dtype=np.float32)
+
+
+def call(*words):
+    """What a command prints; its errors come through."""
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_info_says_of_a_scene_without_data_what_a_night_says(tmp_path):
+    np.savez(tmp_path / "cloud.npz", temperature=KELVIN * np.nan, units="K")
+    with pytest.raises(UnusableInputError, match=r"cloud\.npz: temperature holds no data: every pixel is"):
+        call("info", tmp_path / "cloud.npz")
+
+
+def test_an_archive_that_links_to_itself_is_a_wrong_setting(tmp_path):
+    (tmp_path / "a.tif").symlink_to(tmp_path / "a.tif")
+    with pytest.raises(SettingsError, match=r"archive .*a\.tif cannot be followed"):
+        settings_for(tmp_path / "a.tif", None, None, None)
+
+
+def test_products_cannot_go_into_a_file(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SettingsError, match=r"OUT .*out is a file; a folder for the products is wanted"):
+        settings_for(tmp_path, tmp_path / "out", None, None)
+
+
+def test_the_plan_shows_a_strange_name_in_one_line_without_terminal_codes(tmp_path):
+    np.savez(tmp_path / "plain.npz", temperature=KELVIN, units="K")
+    (tmp_path / "plain.npz").rename(tmp_path / "one\n\x1b[31mtwo.npz")
+    shown = call("plan", tmp_path, tmp_path / "out", "--set", "archive.settle_s=0").output
+    assert "one??[31mtwo.npz" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_product_that_was_replaced_is_not_reported_as_damaged_for_ever(tmp_path):
+    staging, final = stage_product(tmp_path)
+    product = publish(staging, final, manifest_of())
+    aside = product.with_name(f".damaged-{product.name}-01234567")
+    product.rename(aside)
+    next(aside.glob("*.zarr/zarr.json")).unlink()
+    staging, final = stage_product(tmp_path)
+    publish(staging, final, manifest_of())
+    assert "1 checked, 0 damaged" in call("verify", tmp_path).output
