@@ -12,6 +12,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -211,6 +212,7 @@ class DegradeSettings(_Branch):
     kernel: Path | None = Field(
         None, description="NPY file of a centered PSF on the fine grid (odd side), instead of a Gaussian."
     )
+    kernel_sha256: str = Field("", description="Filled in: digest of the kernel's file.")
     nedt_k: float | None = Field(
         None, ge=0, description="Noise of the scene in kelvin; unset takes the larger of table and estimate."
     )
@@ -535,8 +537,9 @@ class Settings(_Branch):
 
     @property
     def context(self) -> str:
-        """Digest of the archive's rules: what else decides whether a scene is taken."""
+        """Digest of the archive's rules and of our version: what else decides whether a scene is taken."""
         plain = self.archive.model_dump(mode="json", exclude={"root", "settle_s", "since", "until"})
+        plain["version"] = version("thermal-sr")  # a newer one may read what this one refuses
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -593,21 +596,38 @@ def validate_settings(tree: Mapping[str, Any]) -> Settings:
         else tree
     )
     try:
-        return with_prior_digest(Settings.model_validate(merged))
+        return with_file_digests(Settings.model_validate(merged))
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from error
 
 
-def with_prior_digest(settings: Settings) -> Settings:
-    """Settings whose recipe states the digest of the prior's file: another prior, another recipe."""
-    prior = settings.recipe.prior
-    if prior in ("none", ""):
-        return settings
-    path = prior_path(prior)
-    if not path.is_file():
-        raise SettingsError(f'recipe.prior: "shipped", "none" or an existing file is wanted, found {prior!r}')
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return settings.model_copy(update={"recipe": settings.recipe.model_copy(update={"prior_sha256": digest})})
+def with_file_digests(settings: Settings) -> Settings:
+    """Settings whose recipe states the digests of the files it names: another prior, another recipe.
+
+    Raises:
+        SettingsError: The prior or the kernel is no file that can be read.
+    """
+    recipe, degrade = settings.recipe, settings.recipe.degrade
+    if recipe.prior not in ("none", ""):
+        digest = _file_digest(
+            prior_path(recipe.prior),
+            f'recipe.prior: "shipped", "none" or an existing file is wanted, found {recipe.prior!r}',
+        )
+        recipe = recipe.model_copy(update={"prior_sha256": digest})
+    if degrade.kernel is not None:
+        digest = _file_digest(
+            degrade.kernel, f"recipe.degrade.kernel: an existing NPY file is wanted, found '{degrade.kernel}'"
+        )
+        degrade = degrade.model_copy(update={"kernel_sha256": digest})
+        recipe = recipe.model_copy(update={"degrade": degrade})
+    return settings.model_copy(update={"recipe": recipe})
+
+
+def _file_digest(path: Path, complaint: str) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SettingsError(f"{complaint}: {error.strerror}") from error
 
 
 def prior_path(prior: str) -> Path:
@@ -631,7 +651,7 @@ def _toml_branch(branch: BaseModel, path: str, lines: list[str]) -> None:
         if isinstance(value, BaseModel):
             nested.append((name, value))
             continue
-        if name in ("products", "prior_sha256"):
+        if name in ("products", "prior_sha256", "kernel_sha256"):
             continue
         lines += [f"# {info.description}", f"# {name} = {_toml_value(value)}"]
     if path == "archive":

@@ -2,6 +2,7 @@
 
 import tomllib
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -69,6 +70,10 @@ def test_an_explicit_setting_wins_over_its_preset():
         ("run.device=gpu", r"setting run\.device: .*found 'gpu'"),
         ("recipe", "KEY=VALUE is wanted"),
         ("recipe.prior=/nowhere/prior.safetensors", r"recipe\.prior: .*found '/nowhere"),
+        (
+            "recipe.degrade.kernel=/nowhere/psf.npy",
+            r"recipe\.degrade\.kernel: .*found '/nowhere/psf.npy': No",
+        ),
         ("recipe.degrade.native=1", r'recipe\.degrade\.native: "off", "auto" or a whole number .*found 1'),
         ("recipe.degrade.native=on", r"recipe\.degrade\.native: .*found 'on'"),
         ("recipe.degrade.native=true", r"recipe\.degrade\.native: .*found True"),
@@ -122,6 +127,22 @@ def test_only_the_recipe_names_a_product():
     here = load("run.workers=4", "output.chunk_px=256", "archive.strict=true").recipe
     assert here.digest == load().recipe.digest
     assert load("recipe.seed=1").recipe.digest != here.digest
+
+
+def test_other_numbers_in_the_kernels_file_are_another_recipe(tmp_path):
+    file, digests = tmp_path / "psf.npy", set()
+    for sigma in (1.0, 2.0):
+        np.save(file, np.exp(-(np.arange(-3, 4) ** 2) / sigma))
+        digests.add(load(f"recipe.degrade.kernel='{file}'").recipe.digest)
+    assert len(digests) == 2
+
+
+def test_a_refusal_holds_for_one_version_of_the_software_and_one_set_of_rules(monkeypatch):
+    before = load().context
+    assert load("archive.settle_s=7").context == before
+    assert load("archive.strict=true").context != before
+    monkeypatch.setattr("pipeline.settings.version", lambda _: "99.0")
+    assert load().context != before
 
 
 def test_saying_a_default_aloud_is_the_same_recipe():
