@@ -79,11 +79,15 @@ def evaluate(
         reference: The truth.
         settings: The recipe to judge; a blur or noise that it does not state is told to it as it is.
         degraded: What makes the scene of the reference.
-        noise_k: Standard deviation of the noise added to the scene.
-        size_px: Side of the part of the reference that is used: the most textured square without holes.
+        noise_k: Standard deviation of the noise added to the scene, in kelvin.
+        size_px: Side of the part of the reference that is used, in its own pixels: the most textured square
+            without holes, halved until there is one.
 
     Returns:
         Plain JSON: what was done, and figures by method.
+
+    Raises:
+        UnusableInputError: If no such square is left, or a setting does not fit the scene.
     """
     degrade = degraded.degrade
     reference = native_grid(reference, settings.recipe.degrade).scene
@@ -126,10 +130,9 @@ def told_recipe(recipe: Recipe, degraded: Degradation, noise_k: float) -> Recipe
     if known.domain == "auto":
         updates["domain"] = "kelvin"  # the test averages kelvin
     updates["native"] = "off"  # the reference was averaged already
-    told = recipe.model_copy(
+    return recipe.model_copy(
         update={"degrade": known.model_copy(update=updates), "scale": degraded.degrade.scale}
     )
-    return told.model_copy(update={"prior_sha256": recipe.prior_sha256})
 
 
 def most_textured(temperature: Plane, size_px: int, scale: int) -> Plane:
@@ -154,7 +157,10 @@ def most_textured(temperature: Plane, size_px: int, scale: int) -> Plane:
         if best is not None:
             return np.ascontiguousarray(best[1])
         side = side // 2 // scale * scale
-    raise UnusableInputError(f"no square of {16 * scale} pixels without holes: nothing to evaluate on")
+    raise UnusableInputError(
+        f"no square of {16 * scale} x {16 * scale} pixels without holes in {temperature.shape[0]} x "
+        f"{temperature.shape[1]}: nothing to evaluate on at x{scale}; name a larger scene or a smaller scale"
+    )
 
 
 def coarse_scene(reference: Scene, lr: Plane, scale: int) -> Scene:
