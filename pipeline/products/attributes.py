@@ -37,6 +37,8 @@ def temperature_attributes(enhancement: Enhancement) -> dict[str, Any]:
         "standard_name": name,
         "long_name": f"{name.replace('_', ' ')}, enlarged x{enhancement.scale}",
         "cell_methods": "area: mean",
+        "comment": "A finer grid is not a finer measurement: blurred and averaged as the sensor does it, "
+        "this is the scene within its noise; finer detail is estimated.",
         "ancillary_variables": f"{name}_uncertainty {FLAG_VARIABLE}",
         "coverage_content_type": "physicalMeasurement",
         **_shared(enhancement),
@@ -49,6 +51,9 @@ def uncertainty_attributes(enhancement: Enhancement) -> dict[str, Any]:
     return {
         "standard_name": f"{name} standard_error",
         "long_name": f"standard error of {name.replace('_', ' ')}",
+        "comment": "Of single pixels, from the scene's self-test one scale up. Errors of neighbors are not "
+        "independent: that of a mean does not fall with the root of the number of pixels. The sensor's "
+        "calibration and the retrieval's emissivity are not in it.",
         "coverage_content_type": "qualityInformation",
         **_shared(enhancement),
     }

@@ -21,7 +21,7 @@ from pipeline.products.attributes import FLAG_VARIABLE, STANDARD_NAMES
 from pipeline.products.context import ViewContext
 from pipeline.products.escape import one_line, plain_json
 from pipeline.products.georeference import bounds_degrees, crs_name, footprint, transform_terms
-from pipeline.scene import FLAG_MEANINGS, FLAG_NO_DATA, Record
+from pipeline.scene import FLAG_MEANINGS, Record
 
 EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -154,8 +154,7 @@ def _bands(context: ViewContext) -> tuple[dict[str, Any], dict[str, Any], dict[s
         {
             "name": FLAG_VARIABLE,
             "description": meanings,
-            "data_type": "uint8",
-            "nodata": FLAG_NO_DATA,
+            "data_type": "uint8",  # and no `nodata`: a reader would hide the flag that says so
             "raster:sampling": "area",
         },
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import pystac
 import pytest
+import rasterio
 
 from pipeline.products.catalog import write_catalog
 from pipeline.products.layout import write_json
@@ -101,6 +102,14 @@ def test_every_link_of_an_item_is_relative_and_leads_to_a_file(tmp_path):
     for asset in assets.values():
         assert asset["href"].startswith("./")
         assert (product / asset["href"]).exists()
+
+
+def test_an_item_states_no_data_as_its_files_do(tmp_path):
+    product = publish_one(tmp_path, views=True)
+    for name in ("temperature", "uncertainty", "quality"):
+        asset = item_of(product)["assets"][name]
+        with rasterio.open(product / asset["href"]) as raster:
+            assert asset["bands"][0].get("nodata", "None") == str(raster.nodata)
 
 
 def test_checksums_of_an_item_are_the_manifests(tmp_path):

@@ -224,6 +224,7 @@ def test_attributes_follow_cf(tmp_path):
         assert (kelvin.attrs["standard_name"], kelvin.attrs["units"]) == ("surface_temperature", "K")
         assert kelvin.attrs["ancillary_variables"].split() == [sigma.name, flag.name]
         assert sigma.attrs["standard_name"] == "surface_temperature standard_error"
+        assert "Errors of neighbors are not independent" in sigma.attrs["comment"]
         assert flag.attrs["flag_values"] == list(FLAG_MEANINGS)
         assert flag.attrs["flag_meanings"].split() == list(FLAG_MEANINGS.values())
         assert store.attrs["institution"] == "An institute"
