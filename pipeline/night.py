@@ -189,11 +189,6 @@ class Report:
         """All inputs that were looked at."""
         return self.plan.found
 
-    @property
-    def some_failed(self) -> bool:
-        """Whether a scene of this run ended without a product for a reason that someone should look at."""
-        return any(record.status in ("refused", "failed") for record in self.records)
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON for people's tools."""
         return {

@@ -4,7 +4,7 @@
     <out>/<recipe label>/undated/<scene_id>/         the same, where nothing tells the date
     <out>/<recipe label>/records/<scene_id>.json     scenes without a product, and why
     <out>/<recipe label>/reports/                    what each night did
-    <out>/.scratch/                                  training checkpoints, may be deleted at any time
+    <out>/.scratch/                                  training checkpoints, remembered digests; may be deleted
 
 The surprise: whether a scene is done is read from folder names. A scene_id ends in
 eight digits of its content's digest, and the manifest inside has all sixty-four.
@@ -172,15 +172,20 @@ def recipe_folders(out: Path) -> list[Path]:
     return sorted(child for child in out.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def published_folders(recipe_folder: Path) -> Iterator[Path]:
-    """Folders that hold a manifest, in one walk of a recipe's folder; those in the making are left out."""
+def published_folders(recipe_folder: Path, *, ending: str = "") -> Iterator[Path]:
+    """Folders that hold a manifest, in one walk of a recipe's folder; those in the making are left out.
+
+    Args:
+        recipe_folder: From `recipe_folder`.
+        ending: Only folders whose names end so; no other is looked into, which a network disk notices.
+    """
     for year in _visible_folders(recipe_folder):
         if year.name in ("records", "reports"):
             continue
         months = [year] if year.name == "undated" else _visible_folders(year)
         for month in months:
             for product in _visible_folders(month):
-                if (product / MANIFEST).is_file():
+                if product.name.endswith(ending) and (product / MANIFEST).is_file():
                     yield product
 
 
@@ -208,8 +213,9 @@ def find_product(
         content_digest: sha256 of the scene's content, hex; the manifest has to hold all of it.
         index: From `index_products`, to walk the folders once for many scenes.
     """
-    index = index_products(out, recipe_label) if index is None else index
-    for product in index.get(content_digest[:8], ()):
+    key = content_digest[:8]
+    named = published_folders(out / _safe(recipe_label), ending=key) if index is None else index.get(key, ())
+    for product in named:
         if manifest_digest(product) == content_digest:
             return product
     return None
