@@ -411,9 +411,13 @@ class Recipe(_Branch):
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that name this recipe."""
-        plain = json.dumps(self.resolved().model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(plain.encode()).hexdigest()[:8]
+        """Eight hex digits that name this recipe; files count by their content, wherever they lie."""
+        plain = self.resolved().model_dump(mode="json")
+        if self.prior_sha256:
+            del plain["prior"]
+        if self.degrade.kernel_sha256:
+            del plain["degrade"]["kernel"]
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def label(self) -> str:

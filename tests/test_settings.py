@@ -14,6 +14,7 @@ from pipeline.settings import (
     Settings,
     commented_toml,
     load_settings,
+    prior_path,
 )
 
 
@@ -135,6 +136,14 @@ def test_other_numbers_in_the_kernels_file_are_another_recipe(tmp_path):
         np.save(file, np.exp(-(np.arange(-3, 4) ** 2) / sigma))
         digests.add(load(f"recipe.degrade.kernel='{file}'").recipe.digest)
     assert len(digests) == 2
+
+
+def test_a_prior_is_the_same_recipe_wherever_its_file_lies(tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(prior_path("shipped").read_bytes())
+    assert load(f"recipe.prior='{copy}'").recipe.digest == load().recipe.digest
+    copy.write_bytes(b"other weights")
+    assert load(f"recipe.prior='{copy}'").recipe.digest != load().recipe.digest
 
 
 def test_a_refusal_holds_for_one_version_of_the_software_and_one_set_of_rules(monkeypatch):
