@@ -100,6 +100,19 @@ class SlurmCluster:
         shown = self.run("scontrol", "show", "job", "--oneliner", str(job))
         return next(word for word in shown.split() if word.startswith("JobState=")).removeprefix("JobState=")
 
+    def processes(self, job: int | None = None) -> list[int]:
+        """Ids of the processes of a job of this cluster, or of all, told by their environment."""
+        cluster, found = f"SLURM_CONF={self.root}/slurm.conf\0".encode(), []
+        mark = b"SLURM_JOB_ID=" if job is None else f"SLURM_JOB_ID={job}\0".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes()
+            except OSError:  # gone already
+                continue
+            if cluster in environment and mark in environment:
+                found.append(int(folder.name))
+        return found
+
     def active_jobs(self) -> list[str]:
         """Jobs that wait, run or are being cleaned up: "12 RUNNING" and the like."""
         return self.run("squeue", "--noheader", "--format=%i %T").splitlines()
@@ -141,6 +154,8 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
     finally:
         for daemon in DAEMONS:
             _stop(root / f"{daemon}.pid")
+        for pid in SlurmCluster(root, environment).processes():  # this SLURM has no cgroup to hold them
+            os.kill(pid, signal.SIGKILL)
         shutil.rmtree(root, ignore_errors=True)
 
 

@@ -100,3 +100,17 @@ def test_a_plain_job_that_gets_term_keeps_its_training_and_is_started_again(clus
     wait_for(lambda: cluster.state(job) == "PENDING", within_s=60, what="the job to be queued again")
     cluster.run("scancel", str(job))
     assert kept.stat().st_mtime > before_s
+
+
+def test_a_plain_job_that_is_canceled_keeps_its_training_and_stays_away(cluster, site, tmp_path):
+    archive, out = write_archive(tmp_path / "archive", 1), tmp_path / "out"
+    endless = ["--set", "recipe.train.steps=200000", "--set", "run.checkpoint_s=1"]
+    job = cluster.submit(
+        *SMALL_JOB, SLURM / "run.sbatch", archive, out, *CHEAPLY, *endless, environment=site, cwd=tmp_path
+    )
+    wait_for(lambda: list(out.glob(".scratch/*/*/training.safetensors")), within_s=120, what="a training")
+    cluster.run("scancel", str(job))
+    wait_until_jobs_are_gone(cluster, tmp_path)
+    assert cluster.state(job) == "CANCELLED"
+    assert list(out.glob(".scratch/*/*/training.safetensors"))
+    assert cluster.processes() == []

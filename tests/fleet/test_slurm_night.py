@@ -39,23 +39,11 @@ class Night:
     traces: list = field(default_factory=list)
 
 
-def job_processes(job):
-    """Ids of all processes of a job, told by their environment."""
-    mark, found = f"SLURM_JOB_ID={job}\0".encode(), []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-        except OSError:  # gone already
-            continue
-    return found
-
-
-def kill_whole_job(job):
+def kill_whole_job(cluster, job):
     """What a power cut does: no process of the job gets to say anything."""
-    for pid in job_processes(job):
+    for pid in cluster.processes(job):
         os.kill(pid, signal.SIGSTOP)
-    for pid in job_processes(job):
+    for pid in cluster.processes(job):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -127,7 +115,7 @@ def night(fleet, client, tmp_path_factory):
     seen.runs = {"termed": scene_of(termed), "killed": scene_of(killed)}
     start = time.monotonic()
     fleet.cluster.run("scancel", "--batch", "--signal=TERM", termed)
-    kill_whole_job(killed_job)
+    kill_whole_job(fleet.cluster, killed_job)
     wait_for(
         lambda: runs()[seen.runs["termed"]].state.name == "AwaitingRetry",
         within_s=60,

@@ -90,9 +90,11 @@ def endless(fleet, asking, tmp_path_factory):
     seen["run count after it"] = run().run_count
     start = time.monotonic()
     fleet.server.cli("flow-run", "cancel", str(run().id))
+    fleet.cluster.run("scancel", "--batch", "--signal=TERM", "--name=thermal-sr-worker")  # both at once
     wait_for(lambda: state() == "Cancelled", within_s=90, what="the run to be canceled")
     seen["cancel to canceled"] = time.monotonic() - start
     wait_until_jobs_are_gone(fleet.cluster, within_s=120)
+    seen["left running"] = fleet.cluster.processes()
     seen["state at the end"] = state()
     print(seen)  # shown by pytest -s
     return seen
@@ -103,5 +105,6 @@ def test_a_run_whose_job_reaches_its_time_limit_goes_on_in_another(endless):
     assert endless["resumed at step"][0] >= 20
 
 
-def test_a_run_that_is_canceled_ends_and_its_worker_leaves(endless):
+def test_a_run_that_is_canceled_while_its_job_is_drained_leaves_nothing_running(endless):
     assert endless["state at the end"] == "Cancelled"
+    assert endless["left running"] == []
