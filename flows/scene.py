@@ -73,7 +73,7 @@ def scene(ref: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """
     reference, tree = SceneRef.from_json(ref), Settings.model_validate(settings)
     if (flow_run.run_count or 1) > tree.run.max_attempts:
-        reason = f"its run died {tree.run.max_attempts} times; see the worker's log, then `thermal-sr redo`"
+        reason = f"its run was ended {tree.run.max_attempts} times before it was done; see the workers' logs"
         return failed_record(reference, tree, reason).to_json()
     record: Record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
     with server_may_be_away(f"{reference.scene_id}: report"):

@@ -4,6 +4,7 @@ import pytest
 from prefect.states import Completed, Crashed, Failed, Running
 
 from flows.dispatch import scene_run, waiting_runs
+from flows.scene import scene
 from pipeline.errors import SettingsError
 from pipeline.night import plan_night
 from tests.fleet.tiny import cheap_settings, write_archive
@@ -46,3 +47,20 @@ def test_a_deployment_that_is_not_there_names_the_setting(client, tmp_path):
     (ref,) = plan_night(settings).todo
     with pytest.raises(SettingsError, match=r"run\.deployment: the server has no deployment 'scene/none'"):
         scene_run(ref, settings)
+
+
+@pytest.mark.parametrize(("run_count", "status"), [("2", "done"), ("3", "failed")])
+def test_a_scene_whose_run_was_ended_too_often_is_given_up_until_the_next_night(
+    client, tmp_path, monkeypatch, run_count, status
+):
+    monkeypatch.setenv(
+        "PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", run_count
+    )  # Prefect's own way to say so in a test
+    settings = cheap_settings(
+        write_archive(tmp_path / "archive", 1), tmp_path / "out", ["run.max_attempts=2"]
+    )
+    (ref,) = plan_night(settings).todo
+    record = scene(ref.to_json(), settings.model_dump(mode="json"))
+    assert record["status"] == status
+    assert ("ended 2 times" in record["reason"]) is (status == "failed")
+    assert (plan_night(settings).todo == (ref,)) is (status == "failed")
