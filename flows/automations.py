@@ -134,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--deployment", default=default, help="flow/name of the scene deployment")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     with get_client(sync_client=True) as client:
         for line in install(client, automations(parser.parse_args().deployment)):
             log.info(line)

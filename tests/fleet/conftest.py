@@ -65,7 +65,7 @@ def server():
             env={**os.environ, **running.client},
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=300,
         )
         yield running
 

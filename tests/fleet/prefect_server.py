@@ -41,7 +41,7 @@ class PrefectServer:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         if answer.returncode:
             raise RuntimeError(
