@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,11 +22,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.archive.names import clean
 from pipeline.cli import (
     EXIT_INVALID_INPUT,
     EXIT_OK,
     EXIT_SOME_FAILED,
     EXIT_USAGE,
+    WIDE,
     ArchiveArgument,
     JsonOption,
     OutArgument,
@@ -37,7 +40,7 @@ from pipeline.cli import (
     print_json,
     settings_for,
 )
-from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
+from pipeline.errors import DamagedProductError, SettingsError, UnreadableInputError, UnusableInputError
 from pipeline.night import make_report, new_run_id, plan_night, write_report
 from pipeline.products.layout import record_path
 from pipeline.products.publish import read_records
@@ -50,7 +53,7 @@ def main() -> None:
         app()
     except SettingsError as error:
         _complain(error, EXIT_USAGE)
-    except (UnusableInputError, UnreadableInputError) as error:
+    except (UnusableInputError, UnreadableInputError, DamagedProductError, OSError) as error:
         _complain(error, EXIT_INVALID_INPUT)
 
 
@@ -75,11 +78,13 @@ def run(
     options = {"run.shard": shard, "archive.since": since, "archive.until": until}
     given = [f"{name}={json.dumps(value)}" for name, value in options.items() if value is not None]
     tree = settings_for(archive, out, settings, [*(assignments or ()), *given])
+    _refuse_read_only(tree.output.root)
     report = run_night(tree, quiet=as_json)
     if as_json:
         print_json(report)
     else:
-        out_console.print(report_table(report))
+        if report["scenes"] or report["waiting"] or report["duplicates"]:
+            out_console.print(report_table(report))
         out_console.print(escape(summary_line(report)))
         _say_where(report, tree)
     raise typer.Exit(EXIT_SOME_FAILED if _failures(report) else EXIT_OK)
@@ -219,10 +224,16 @@ def report_table(report: dict[str, Any]) -> Table:
         shown = escape(record["ref"]["scene_id"]), record["status"], f"{seconds:.0f}", memory
         table.add_row(*shown, escape(remark))
     for row in report["waiting"]:
-        table.add_row(escape(Path(row["file"]).name), "waiting", "", "", escape(row["reason"]))
+        table.add_row(escape(clean(Path(row["file"]).name, WIDE)), "waiting", "", "", escape(row["reason"]))
     for row in report["duplicates"]:
-        same = Path(row["same_as"]).name
-        table.add_row(escape(Path(row["file"]).name), "duplicate", "", "", escape(f"same content as {same}"))
+        same = clean(Path(row["same_as"]).name, WIDE)
+        table.add_row(
+            escape(clean(Path(row["file"]).name, WIDE)),
+            "duplicate",
+            "",
+            "",
+            escape(f"same content as {same}"),
+        )
     return table
 
 
@@ -232,6 +243,18 @@ def summary_line(report: dict[str, Any]) -> str:
     if not report["scenes"] and not report["dispatched"]:
         return f"nothing to do: {report['found']} found, {', '.join(counts) or 'the archive is empty'}"
     return f"{report['found']} found: {', '.join(counts)}"
+
+
+def _refuse_read_only(out: Path) -> None:
+    """Say once, before the night, what every scene would end with."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"OUT {out} cannot be written: {error.strerror}; name a folder that can, or mend its rights"
+        ) from error
 
 
 def _failures(report: dict[str, Any]) -> bool:

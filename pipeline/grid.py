@@ -92,14 +92,6 @@ class Grid:
         """Whether rows and columns run along the map's axes, so that 1-D coordinates exist."""
         return self.transform is not None and self.transform.b == 0 and self.transform.d == 0
 
-    @property
-    def pixel_size(self) -> tuple[float, float]:
-        """Lengths of a pixel's sides along columns and rows, in map units; (1, 1) without a transform."""
-        if self.transform is None:
-            return 1.0, 1.0
-        a, b, _, d, e, _ = tuple(self.transform)[:6]
-        return float(np.hypot(a, d)), float(np.hypot(b, e))
-
     def refine(self, scale: int) -> Grid:
         """The grid with every pixel split into scale x scale; the outer corners do not move."""
         if scale < 1:

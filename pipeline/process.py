@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.archive import read_scene
 from pipeline.archive.read import digest_of
-from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
+from pipeline.errors import SettingsError, SkippedSceneError, UnreadableInputError, UnusableInputError
 from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.products import layout
@@ -108,9 +108,11 @@ def resolve_device(wanted: str) -> torch.device:
     """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError(f"setting run.device: {wanted!r}, but torch sees no GPU; use auto or cpu")
-    return torch.device(wanted)
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        seen = "no GPU" if not torch.cuda.is_available() else f"{torch.cuda.device_count()} of them"
+        raise SettingsError(f"setting run.device: {wanted!r}, but torch sees {seen}; use auto or cpu")
+    return device
 
 
 def load_prior(prior: str) -> Prior | None:
@@ -285,7 +287,9 @@ def _remark(record: Record) -> str:
 
 def _refuse_too_empty(scene: Scene, least: float) -> None:
     if scene.valid_fraction < least or not scene.valid.any():
-        raise SkippedSceneError(f"{scene.valid_fraction:.1%} of pixels are valid, {least:.1%} needed")
+        raise SkippedSceneError(
+            f"{scene.valid_fraction:.1%} of pixels are valid, {least:.1%} needed (archive.min_valid_fraction)"
+        )
 
 
 def _refuse_full_disk(scene: Scene, settings: Settings) -> None:
@@ -301,6 +305,11 @@ def _refuse_full_disk(scene: Scene, settings: Settings) -> None:
 
 
 def _manifest(ref: SceneRef, settings: Settings) -> dict[str, Any]:
+    """What the product was made of. A file that was written to meanwhile is no longer what was read."""
+    if digest_of([Path(file) for file in ref.files]) != ref.digest:
+        raise UnreadableInputError(
+            f"{ref.scene_id}: its files changed while it was sharpened; the new content is a new scene"
+        )
     inputs = [
         {"name": file.name, "size": file.stat().st_size, "sha256": digest_of([file])}
         for file in map(Path, ref.files)

@@ -13,6 +13,7 @@ import xarray as xr
 
 from flows.demo import write_demo_archive
 from pipeline.archive.discover import discover
+from pipeline.errors import UnreadableInputError
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.night import plan_night
 from pipeline.process import STAGES, process_scene
@@ -117,13 +118,30 @@ def test_another_recipe_is_another_product(night, tmp_path):
     assert len(plan_night(other).todo) == 4
 
 
+def test_a_file_that_changes_while_it_is_sharpened_makes_no_product(tmp_path):
+    np.savez(tmp_path / "scene.npz", temperature=np.full((40, 40), 290, np.float32), units="K")
+    settings = settings_for(tmp_path, tmp_path / "out")
+    ref = discover(settings.archive).scenes[0]
+
+    def touch(stage, _fraction):
+        if stage == "publish":
+            np.savez(tmp_path / "scene.npz", temperature=np.full((40, 40), 300, np.float32), units="K")
+
+    with pytest.raises(UnreadableInputError, match="changed while it was sharpened"):
+        process_scene(ref, settings, progress=touch)
+    assert not list((tmp_path / "out").rglob("MANIFEST.json"))
+
+
 def test_a_scene_with_too_few_valid_pixels_is_skipped(tmp_path):
     lr = np.full((50, 50), np.nan, np.float32)
     lr[:2, :2] = 290
     np.savez(tmp_path / "empty.npz", temperature=lr, units="K")
     settings = settings_for(tmp_path, tmp_path / "out")
     record = process_scene(discover(settings.archive).scenes[0], settings)
-    assert (record.status, record.reason) == ("skipped", "0.2% of pixels are valid, 5.0% needed")
+    assert (record.status, record.reason) == (
+        "skipped",
+        "0.2% of pixels are valid, 5.0% needed (archive.min_valid_fraction)",
+    )
 
 
 def test_a_full_disk_is_said_before_the_work(demo_archive, tmp_path, monkeypatch):

@@ -127,7 +127,7 @@ def enhance(
         scale=recipe.scale,
         compute=compute,
         provenance=_provenance(recipe, work, units=units, base=base, learned=learned, judged=judged),
-        figures={**_scene_figures(work, native), **judged.figures},
+        figures={**_scene_figures(work, native, units), **judged.figures},
         fallback=judged.reason if learned.wanted else "",
         check=compute.consistency,
     )
@@ -247,23 +247,25 @@ def _dilate(mask: NDArray[np.bool_], window_px: int) -> NDArray[np.bool_]:
 
 
 def _flags(picture: Picture, judged: Judged, learned: Learned) -> NDArray[np.uint8]:
-    """(y, x) flag of every scene pixel; the first that applies: no data, fallback, range, hole, edge."""
+    """(y, x) flag of every scene pixel; the first that applies: no data, range, edge, fallback, hole."""
     valid = picture.valid
     flags = np.full(valid.shape, FLAG_GOOD, dtype=np.uint8)
-    flags[near_border(valid.shape, EDGE_PX)] = FLAG_EDGE
     flags[near_missing(valid, NEIGHBOR_PX)] = FLAG_FILLED_NEIGHBOR
-    flags[_beyond_range(picture.lr, valid)] = FLAG_OUT_OF_RANGE
     if learned.wanted:
         flags[picture.gain < 0.5 * max(judged.gain, 1e-6)] = FLAG_FALLBACK
+    flags[near_border(valid.shape, EDGE_PX)] = FLAG_EDGE
+    flags[_beyond_range(picture.lr, valid)] = FLAG_OUT_OF_RANGE
     flags[~valid] = FLAG_NO_DATA
     return flags
 
 
-def _scene_figures(work: Working, native: NativeGrid) -> dict[str, float | str | None]:
+def _scene_figures(work: Working, native: NativeGrid, units: Normalization) -> dict[str, float | str | None]:
     told = {"native_source"} if native.finer else set()  # that a grid promises too much is for every reader
     facts = {
         name: value for name, value in work.facts.items() if not name.endswith("_source") or name in told
     }
+    if units.clip:  # on request only, and never in silence
+        facts["clipped_pixels"] = float(units.count_outside(work.lr[work.valid]))
     return {**facts, "oversampling": _finite(oversampling(work.lr, work.valid))}
 
 

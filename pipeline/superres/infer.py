@@ -73,13 +73,6 @@ def _turned_origin(shape: tuple[int, ...], origin: tuple[int, int], k: int) -> t
     return (column, row) if k & 4 else (row, column)
 
 
-def patched(
-    up: Upscaler, *, patch_px: int, shift: tuple[int, int] = (0, 0), context_px: int | None = None
-) -> Upscaler:
-    """`up` applied to patches side by side: `blended` without overlap."""
-    return blended(up, patch_px=patch_px, overlap_fraction=0.0, shift=shift, context_px=context_px)
-
-
 def blended(
     up: Upscaler,
     *,
@@ -205,26 +198,6 @@ def passes(
         ]
     turns = TURNS if settings.self_ensemble and not asymmetric else (0,)
     return [turned(way, k) for way in ways for k in turns]
-
-
-def pass_count(settings: InferSettings, *, asymmetric: bool = False) -> int:
-    """How many times the network sees the scene: the length of `passes`, known before the run."""
-    shifts = settings.num_shift_passes if "shifts" in settings.mode else 1
-    return shifts * (len(TURNS) if settings.self_ensemble and not asymmetric else 1)
-
-
-def work_per_pixel(up: Upscaler, settings: InferSettings, *, asymmetric: bool = False) -> float:
-    """Pixels the network works on for one pixel of a large scene; tiles' halos come on top.
-
-    Passes, times what the overlaps of the patches and their contexts repeat.
-    """
-    count = float(pass_count(settings, asymmetric=asymmetric))
-    if settings.mode == "whole":
-        return count
-    patch_px = settings.patch_px or PATCH_PX[up.scale]
-    context = (up.reach_px or 0) if settings.context_px is None else settings.context_px
-    overlap = round(settings.overlap_fraction * patch_px) if "blend" in settings.mode else 0
-    return count * float((patch_px + 2 * context) / (patch_px - min(overlap, patch_px - 1))) ** 2
 
 
 def combine(answers: Iterable[Floats], reduce: Reduce) -> tuple[Floats, Floats]:

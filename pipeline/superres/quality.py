@@ -163,41 +163,6 @@ def shift_px(picture: Plane, reference: Plane, rounds: int = 5) -> tuple[float, 
     return float(total[0]), float(total[1])
 
 
-def ring_correlation(one: Plane, other: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How alike two pictures are, frequency by frequency.
-
-    Returns:
-        Frequencies in cycles per pixel up to 0.5, and the correlation of the two in a ring around each.
-
-    Source: Saxton & Baumeister, The correlation averaging of a regularly arranged protein, 1982.
-    """
-    window = np.multiply.outer(*(np.hanning(side + 2)[1:-1] for side in one.shape))
-    valid = np.isfinite(one) & np.isfinite(other)
-    spectra = [
-        np.fft.fft2(np.where(valid, plane - plane[valid].mean(dtype=np.float64), 0) * window)
-        for plane in (one.astype(np.float64), other.astype(np.float64))
-    ]
-    radius = np.hypot(*np.meshgrid(*(np.fft.fftfreq(side) for side in one.shape), indexing="ij"))
-    rings = max(min(one.shape) // 4, 4)
-    ring = np.minimum((radius * 2 * rings).astype(np.int64), rings)
-    product, first, second = (
-        np.bincount(ring.ravel(), part.ravel(), rings + 1)[1:rings]
-        for part in ((spectra[0] * spectra[1].conj()).real, np.abs(spectra[0]) ** 2, np.abs(spectra[1]) ** 2)
-    )
-    correlation = product / np.maximum(np.sqrt(first * second), 1e-30)
-    return (np.arange(1, rings) + 0.5) / (2 * rings), np.asarray(correlation, dtype=np.float64)
-
-
-def resolution_px(answer: Plane, truth: Plane, threshold: float = 0.5) -> float:
-    """The finest resolved pixel, in pixels of the pictures: 1 where they agree up to Nyquist.
-
-    Half a period of the first frequency at which `ring_correlation` falls below the threshold.
-    """
-    frequency, correlation = ring_correlation(answer, truth)
-    below = np.flatnonzero(correlation < threshold)
-    return float(0.5 / frequency[below[0]]) if below.size else 1.0
-
-
 def _detail(
     answer: Plane, truth: Plane, valid: NDArray[np.bool_], inner: NDArray[np.bool_], degrade: Degrade
 ) -> tuple[float, float]:

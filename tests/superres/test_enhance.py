@@ -7,11 +7,18 @@ import torch
 from pipeline.errors import SkippedSceneError, UnusableInputError
 from pipeline.grid import Window, tile_windows
 from pipeline.radiometry import brightness_temperature, spectral_radiance
-from pipeline.scene import FLAG_FALLBACK, FLAG_FILLED_NEIGHBOR, FLAG_NO_DATA, Sensor
+from pipeline.scene import (
+    FLAG_EDGE,
+    FLAG_FALLBACK,
+    FLAG_FILLED_NEIGHBOR,
+    FLAG_NO_DATA,
+    FLAG_OUT_OF_RANGE,
+    Sensor,
+)
 from pipeline.settings import load_settings
 from pipeline.superres.bases import bicubic
 from pipeline.superres.degrade import Degrade
-from pipeline.superres.enhance import enhance
+from pipeline.superres.enhance import EDGE_PX, enhance
 from tests.scenes import scene_of, truth_and_lr
 
 CPU = torch.device("cpu")
@@ -167,7 +174,19 @@ def test_odd_scenes_end_as_a_product_that_keeps_the_contract(name):
 def test_a_scene_too_small_to_learn_from_falls_back_with_a_reason():
     enhancement = enhance(scene_of(truth_and_lr(48, 4)[1]), recipe(*QUICK), device=CPU)
     assert "too few for x4" in enhancement.fallback
-    assert (whole(enhancement).flag == FLAG_FALLBACK).all()
+    edge = 4 * EDGE_PX
+    flag = whole(enhancement).flag
+    assert (flag[edge:-edge, edge:-edge] == FLAG_FALLBACK).all()
+    assert (flag[:edge] == FLAG_EDGE).all()
+
+
+def test_a_fire_is_flagged_as_outside_training_and_its_surroundings_as_fallback():
+    _, lr = truth_and_lr(192, 2)
+    lr[40, 30] = 450
+    flag = whole(enhance(scene_of(lr), recipe(*QUICK, "recipe.scale=2"), device=CPU)).flag[::2, ::2]
+    assert flag[40, 30] == FLAG_OUT_OF_RANGE
+    assert (flag == FLAG_OUT_OF_RANGE).sum() < 30  # the landscape has two furnaces of its own
+    assert flag[43, 30] in (FLAG_FALLBACK, FLAG_OUT_OF_RANGE)
 
 
 def test_a_training_that_explodes_ends_as_the_base():

@@ -13,14 +13,11 @@ from pipeline.superres.infer import (
     blend_weights,
     blended,
     combine,
-    pass_count,
     passes,
-    patched,
     shift_passes,
     turn,
     turn_back,
     turned,
-    work_per_pixel,
 )
 from pipeline.superres.tiles import compute_passes, compute_window
 from pipeline.superres.upscaler import Upscaler, cut_mirrored
@@ -95,32 +92,13 @@ def test_the_stated_reach_is_no_exaggeration():
     assert np.abs(changed - 15).max() == up.reach_px == 4
 
 
-@every_strategy
-def test_the_cost_is_known_before_the_run(strategy):
-    assert pass_count(strategy) == len(passes(small_upscaler(), strategy, np.random.default_rng(0)))
-
-
 def test_shifts_times_transformations_is_forty_eight_passes():
-    assert pass_count(InferSettings(mode="blend_shifts", self_ensemble=True, num_shift_passes=6)) == 48
-
-
-def test_the_work_counts_the_pixels_that_the_network_sees():
-    seen = []
-
-    def count(lr, origin):
-        seen.append(lr.size)
-        return Repeat(2)(lr)
-
-    strategy = InferSettings(mode="blend", self_ensemble=False, patch_px=32, overlap_fraction=0.25)
-    up = Upscaler(count, 2, 5)
-    passes(up, strategy, np.random.default_rng(0))[0](landscape(24 * 20, 24 * 20))
-    # A lattice of 20 strides has one more patch than strides, at the border.
-    assert sum(seen) / (24 * 20) ** 2 * (20 / 21) ** 2 == pytest.approx(work_per_pixel(up, strategy))
+    strategy = InferSettings(mode="blend_shifts", self_ensemble=True, num_shift_passes=6)
+    assert len(passes(small_upscaler(), strategy, np.random.default_rng(0))) == 48
 
 
 def test_an_asymmetric_kernel_forbids_turning_the_scene():
     strategy = InferSettings(mode="shifts", self_ensemble=True, num_shift_passes=3)
-    assert pass_count(strategy, asymmetric=True) == 3
     assert len(passes(small_upscaler(), strategy, np.random.default_rng(0), asymmetric=True)) == 3
 
 
@@ -242,14 +220,14 @@ def test_patches_with_enough_context_leave_no_trace_of_themselves(patch_px, over
 
 def test_a_patch_without_context_sees_nothing_outside_itself():
     up, lr = small_upscaler(), landscape(32, 32)
-    way = patched(up, patch_px=16, context_px=0)
+    way = blended(up, patch_px=16, context_px=0, overlap_fraction=0.0)
     np.testing.assert_allclose(way(lr)[:32, 32:], up(lr[:16, 16:]), rtol=0, atol=1e-5)
 
 
 def test_patches_hang_on_the_scene_and_the_shift_moves_them():
     lr = landscape(40, 40)
     up = global_upscaler()
-    way = patched(up, patch_px=16, shift=(3, -5))
+    way = blended(up, patch_px=16, shift=(3, -5), overlap_fraction=0.0)
     patch = lr[10 : 10 + 16, 12 : 12 + 16]
     # Row 10 of this piece is row 19 = 16 + 3 of the scene, its column 12 is column 27 = 2 * 16 - 5.
     np.testing.assert_allclose(way(lr, (9, 15))[20:52, 24:56], up(patch), rtol=0, atol=1e-4)
@@ -258,7 +236,9 @@ def test_patches_hang_on_the_scene_and_the_shift_moves_them():
 @given(origin=st.tuples(st.integers(-40, 40), st.integers(-40, 40)), context_px=st.integers(0, 3))
 def test_a_patch_knows_where_it_lies(origin, context_px):
     piece = np.zeros((13, 10), dtype=np.float32)
-    way = patched(Upscaler(_coordinates, 1, 0), patch_px=6, shift=(2, 5), context_px=context_px)
+    way = blended(
+        Upscaler(_coordinates, 1, 0), patch_px=6, shift=(2, 5), context_px=context_px, overlap_fraction=0.0
+    )
     np.testing.assert_array_equal(way(piece, origin), _coordinates(piece, origin))
 
 
@@ -271,7 +251,7 @@ def test_every_pixel_of_every_patch_is_made_by_a_patch_of_full_size(shift):
         return Repeat(2)(lr)
 
     lr = landscape(21, 35)
-    hr = patched(Upscaler(remember, 2, 0), patch_px=16, shift=shift)(lr)
+    hr = blended(Upscaler(remember, 2, 0), patch_px=16, shift=shift, overlap_fraction=0.0)(lr)
     assert set(sizes) == {(16, 16)}
     np.testing.assert_allclose(hr, Repeat(2)(lr), rtol=0, atol=1e-4)
 
@@ -409,7 +389,9 @@ def test_beyond_its_border_a_scene_is_mirrored_again_and_again(shape, window):
 
 
 def test_a_global_network_by_patches_reaches_as_far_as_a_patch():
-    assert patched(global_upscaler(), patch_px=16).reach_px == 15
-    assert patched(global_upscaler(), patch_px=16, context_px=3).reach_px == 18
-    assert patched(small_upscaler(), patch_px=16, context_px=0).reach_px == 4
-    assert compute_window(patched(small_upscaler(), patch_px=2, context_px=0), landscape(9, 9), WHOLE).any()
+    assert blended(global_upscaler(), patch_px=16, overlap_fraction=0.0).reach_px == 15
+    assert blended(global_upscaler(), patch_px=16, context_px=3, overlap_fraction=0.0).reach_px == 18
+    assert blended(small_upscaler(), patch_px=16, context_px=0, overlap_fraction=0.0).reach_px == 4
+    assert compute_window(
+        blended(small_upscaler(), patch_px=2, context_px=0, overlap_fraction=0.0), landscape(9, 9), WHOLE
+    ).any()

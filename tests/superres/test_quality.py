@@ -13,8 +13,6 @@ from pipeline.superres.degrade import Degrade
 from pipeline.superres.quality import (
     accuracy,
     consistency_rmse_k,
-    resolution_px,
-    ring_correlation,
     seam_index,
     shift_px,
 )
@@ -128,17 +126,3 @@ def test_a_shift_is_found_beside_holes_and_unknown_on_a_flat_field():
     moved[holes(moved.shape, share=0.1)] = np.nan
     np.testing.assert_allclose(shift_px(moved, fine), (0.5, 0), atol=0.02)
     assert np.isnan(shift_px(np.full((64, 64), 300.0), np.full((64, 64), 300.0))).all()
-
-
-def test_equal_pictures_agree_at_every_frequency_and_different_ones_at_none():
-    one, other = rough((128, 128), 1), rough((128, 128), 2)
-    np.testing.assert_allclose(ring_correlation(one, one)[1], 1, atol=1e-9)
-    assert np.abs(ring_correlation(one, other)[1][4:]).max() < 0.5
-
-
-@pytest.mark.parametrize("scale", [2, 4])
-def test_resolution_of_an_enlarged_scene_is_about_its_old_pixel(scale):
-    hr = rough((512, 512))
-    assert resolution_px(hr, hr) == 1
-    enlarged = bases.bicubic(Degrade.gaussian(scale, 0.4)(hr), scale)
-    assert resolution_px(enlarged, hr) == pytest.approx(scale, rel=0.3)
