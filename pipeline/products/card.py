@@ -81,6 +81,9 @@ _UNITS = {"_k": " K", "_fraction": " %", "_px": " px", "_s": " s", "_m": " m", "
 _DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
 
 
+LITTLE_WON = 0.02  # of bicubic's error in the self-test; less is said in the color of a warning
+
+
 @dataclass(frozen=True)
 class _Detail:
     """The piece that is shown, on the product's grid; all (y, x)."""
@@ -178,17 +181,29 @@ def _draw(figure: Figure, detail: _Detail, overview: NDArray[np.float32], contex
     _headline(figure, context)
 
 
-def _headline(figure: Figure, context: ViewContext) -> None:
-    enhancement = context.enhancement
-    scene, gain = enhancement.scene, context.figures.get("gain")
+def headline(context: ViewContext) -> tuple[str, bool]:
+    """The verdict in one line, and whether it is a good one."""
+    enhancement, figures = context.enhancement, context.figures
+    gain, won = figures.get("gain"), figures.get("selftest_skill_vs_bicubic")
     if enhancement.fallback:
-        verdict, color = f"fell back to the base: {latin_line(enhancement.fallback)}", "#b45f06"
+        verdict = f"fell back to the base: {latin_line(enhancement.fallback)}"
     elif isinstance(gain, int | float) and gain > 0:
-        verdict, color = f"sharpened by the network, gain {gain:.2f}", "#38761d"
+        verdict = f"sharpened by the network, gain {gain:.2f}"
     else:
-        verdict, color = "sharpened by the base, no network", "#38761d"
-    if context.figures.get("scale_alarm"):
-        verdict, color = f"{verdict}. Alarm: {latin_line(str(context.figures['scale_alarm']))}", "#b45f06"
+        verdict = "sharpened by the base, no network"
+    good = not enhancement.fallback
+    if isinstance(won, int | float):
+        verdict += f"; self-test {won:+.0%} on bicubic"
+        good = good and won >= LITTLE_WON
+    if figures.get("scale_alarm"):
+        verdict, good = f"{verdict}. Alarm: {latin_line(str(figures['scale_alarm']))}", False
+    return verdict, good
+
+
+def _headline(figure: Figure, context: ViewContext) -> None:
+    enhancement, scene = context.enhancement, context.enhancement.scene
+    verdict, good = headline(context)
+    color = "#38761d" if good else "#b45f06"
     spacing = max(scene.gsd_m)
     sizes = f", {spacing:.4g} m to {spacing / enhancement.scale:.4g} m" if np.isfinite(spacing) else ""
     quantity, when = scene.quantity.replace("_", " "), scene.ref.acquired or "undated"

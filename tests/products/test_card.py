@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipeline.grid import Window
-from pipeline.products.card import bicubic, number_lines, write_card
+from pipeline.products.card import bicubic, headline, number_lines, write_card
 from tests.products.known import field_k, make_context, make_enhancement
 
 
@@ -63,6 +63,24 @@ def test_it_is_drawn_whatever_is_known(tmp_path, curve):
     with Image.open(path) as picture:
         assert min(picture.size) > 1500
         assert len(picture.convert("RGB").getcolors(2**24)) > 500
+
+
+@pytest.mark.parametrize(
+    ("figures", "wanted"),
+    [
+        ({"gain": 0.79}, ("sharpened by the network, gain 0.79", True)),
+        (
+            {"gain": 0.79, "selftest_skill_vs_bicubic": 0.003},
+            ("sharpened by the network, gain 0.79; self-test +0% on bicubic", False),
+        ),
+        (
+            {"gain": 0, "selftest_skill_vs_bicubic": 0.17},
+            ("sharpened by the base, no network; self-test +17% on bicubic", True),
+        ),
+    ],
+)
+def test_the_headline_is_no_better_than_the_self_test(tmp_path, figures, wanted):
+    assert headline(make_context(make_enhancement(), tmp_path, figures=figures)) == wanted
 
 
 def test_an_alarm_is_written_over_the_card(tmp_path):
