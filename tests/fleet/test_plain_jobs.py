@@ -113,4 +113,4 @@ def test_a_plain_job_that_is_canceled_keeps_its_training_and_stays_away(cluster,
     wait_until_jobs_are_gone(cluster, tmp_path)
     assert cluster.state(job) == "CANCELLED"
     assert list(out.glob(".scratch/*/*/training.safetensors"))
-    assert cluster.processes() == []
+    wait_for(lambda: not cluster.processes(), within_s=30, what="the last of its processes to end")
