@@ -30,6 +30,7 @@ NOISES_K = (0.0, 0.1)
 PSF_SIGMA_PX = 0.4  # a realistic sensor, for the judgment
 SAME_PLACE_DEG = 2.0  # scenes whose centers lie closer are one site and are left out together
 FINER_THAN_SENSOR = 1.5
+HELD_OUT = "what is held out"  # the "site" of scenes that never teach
 
 
 def teaching_scenes(
@@ -79,7 +80,8 @@ def make_prior(
         device: Where to train.
         judged: Train a prior without each place in turn, and judge it there.
         held_out: Scenes that teach nothing and judge the prior itself.
-        keep: Given every site and the prior without it, gains by the other sites: for benchmarks.
+        keep: Given every site and the prior without it, gains by the other sites, and so for `held_out`: for
+            benchmarks.
         progress: Told what was done.
     """
     skills = []
@@ -104,6 +106,8 @@ def make_prior(
         keep(site, with_skill(prior, [skill for skill in skills if skill.site != site]))
     prior = train_prior(scenes, settings, scales=scales, seed=seed, device=device)
     progress("trained on all")
+    if skills and held_out:
+        keep(HELD_OUT, with_skill(prior, skills))
     for scene in held_out:
         for scale in scales:
             for noise_k in NOISES_K:

@@ -50,6 +50,7 @@ SITES = {
     "goes": "+30 -94",
     "modis": "-4 -36",
     "landsat": "+46 -112",
+    "slstr": "what is held out",
 }
 
 
