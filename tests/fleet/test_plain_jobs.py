@@ -98,6 +98,7 @@ def test_a_plain_job_that_gets_term_keeps_its_training_and_is_started_again(clus
     time.sleep(2)  # in which newer states are taken into memory, and none is due to be written
     cluster.run("scancel", "--batch", "--signal=TERM", str(job))
     wait_for(lambda: cluster.state(job) == "PENDING", within_s=60, what="the job to be queued again")
+    wait_for(lambda: not cluster.processes(), within_s=30, what="the last of its processes to end")
     cluster.run("scancel", str(job))
     assert kept.stat().st_mtime > before_s
 
