@@ -87,6 +87,8 @@ def unpack(kept: bytes, recipe: str) -> TrainState:
     for name, wanted in (("version", VERSION), ("recipe", recipe)):
         if header.get(name) != wanted:
             raise ValueError(f"checkpoint: {name} {wanted!r} is wanted, found {header.get(name)!r}")
+    if missing := {"notes", "sha256"} - header.keys():
+        raise ValueError(f"checkpoint: damaged, its header lacks {', '.join(sorted(missing))}")
     tensors = load(kept)
     if _digest(tensors, header["notes"]) != header["sha256"]:
         raise ValueError("checkpoint: its contents do not match their digest")

@@ -175,7 +175,8 @@ def with_skill(prior: Prior, skills: Sequence[Skill]) -> Prior:
             facts = {
                 **facts,
                 "gain": float(np.clip(np.median(gains), 0.0, 1.0)),
-                "gain_error": float(np.std(gains) / np.sqrt(len(gains))),
+                # From scene to scene, not of the median: the next scene is one scene, not the mean of many.
+                "gain_error": float(np.std(gains)),
             }
         scales[name] = facts
     return Prior(

@@ -149,6 +149,7 @@ def test_the_record_recommends_the_median_gain(prior):
     skills = [judge(prior, scene(k), scale=2, noise_k=0.0, psf_sigma_px=0.4, seed=0) for k in (7, 8, 9)]
     judged = with_skill(prior, skills)
     assert judged.facts(2)["gain"] == pytest.approx(min(np.median([skill.gain for skill in skills]), 1))
+    assert judged.facts(2)["gain_error"] == pytest.approx(np.std([skill.gain for skill in skills]))
     assert judged.facts(4)["gain"] == 1.0
     assert len(judged.card["skill"]) == 3
 

@@ -113,6 +113,21 @@ def test_a_spoiled_checkpoint_starts_the_training_anew(pairs, spoil, reason, cap
     assert reason in caplog.text
 
 
+def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed():
+    kept = pack(TrainState({"a": torch.ones(2)}, {"step": 3}), "one")
+    unnoticed = []
+    for bit in range(8 * len(kept)):
+        spoiled = bytearray(kept)
+        spoiled[bit // 8] ^= 1 << bit % 8
+        try:
+            state = unpack(bytes(spoiled), "one")
+        except ValueError:
+            continue
+        if state.notes != {"step": 3} or not torch.equal(state.tensors["a"], torch.ones(2)):
+            unnoticed.append(bit)
+    assert not unnoticed
+
+
 def test_a_checkpoint_of_another_recipe_is_refused():
     kept = pack(TrainState({"a": torch.ones(2)}, {"step": 3}), "one")
     assert unpack(kept, "one").notes == {"step": 3}
