@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -49,12 +50,18 @@ from pipeline.settings import Settings, load_settings
 
 def main() -> None:
     """Run the command; known errors become one line and a stable exit code."""
+    signal.signal(signal.SIGTERM, _leave)
     try:
         app()
     except SettingsError as error:
         _complain(error, EXIT_USAGE)
     except (UnusableInputError, UnreadableInputError, DamagedProductError, OSError) as error:
         _complain(error, EXIT_INVALID_INPUT)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    """End by the front door: Prefect's embedded server is stopped on the way out, and not when killed."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 @app.command()
