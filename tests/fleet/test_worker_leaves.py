@@ -84,18 +84,18 @@ def endless(fleet, asking, tmp_path_factory):
         return [int(line[1]) for line in lines if line]
 
     fleet.thermal_sr("run", archive, out, *words)
-    wait_for(lambda: list(out.glob(".scratch/*/*/training.safetensors")), within_s=120, what="the training")
-    wait_for(lambda: state() == "AwaitingRetry", within_s=180, what="the end of the job's time")
+    wait_for(lambda: list(out.glob(".scratch/*/*/training.safetensors")), within_s=240, what="the training")
+    wait_for(lambda: state() == "AwaitingRetry", within_s=240, what="the end of the job's time")
     seen["run count at the limit"] = run().run_count
     fleet.thermal_sr("run", archive, out, *words, "--set", f"run.slurm.options={json.dumps(LONG_JOB)}")
-    seen["resumed at step"] = wait_for(resumed, within_s=120, what="another job to go on", every_s=1)
+    seen["resumed at step"] = wait_for(resumed, within_s=240, what="another job to go on", every_s=1)
     seen["run count after it"] = run().run_count
     start = time.monotonic()
     fleet.server.cli("flow-run", "cancel", str(run().id))
-    wait_for(lambda: state() == "Cancelled", within_s=90, what="the run to be canceled")
+    wait_for(lambda: state() == "Cancelled", within_s=180, what="the run to be canceled")
     seen["cancel to canceled"] = time.monotonic() - start
-    wait_until_jobs_are_gone(fleet.cluster, within_s=120)
-    wait_for(lambda: not fleet.cluster.processes(), within_s=30, what="the last process of its job to end")
+    wait_until_jobs_are_gone(fleet.cluster, within_s=240)
+    wait_for(lambda: not fleet.cluster.processes(), within_s=90, what="the last process of its job to end")
     seen["state at the end"] = state()
     print(seen)  # shown by pytest -s
     return seen
