@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SILENCE_S = 90.0  # three heartbeats of 30 s, the shortest that Prefect allows
 START_S = 300.0  # from a worker's claim to the first line of the flow, on a cold and busy file system
+CANCEL_S = 120.0  # a worker that hears of it ends a run within half a minute
 
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut")
 WAITING = (
@@ -41,7 +42,7 @@ _ALL_RUNS = ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]
 
 
 def automations(
-    deployment: str, *, silence_s: float = SILENCE_S, start_s: float = START_S
+    deployment: str, *, silence_s: float = SILENCE_S, start_s: float = START_S, cancel_s: float = CANCEL_S
 ) -> list[AutomationCore]:
     """The rules of a fleet.
 
@@ -49,9 +50,11 @@ def automations(
         deployment: "flow/name" of the deployment whose crashed runs go back to the pool.
         silence_s: A run without a heartbeat for longer is dead.
         start_s: A claimed run that does not begin for longer is dead.
+        cancel_s: A canceled run that nobody ends for longer has nobody who could.
     """
     silent = _nothing_follows("heartbeat", ("heartbeat", *ENDED, *WAITING), silence_s)
     stuck = _nothing_follows("Pending", (*WORKING, *ENDED, *WAITING), start_s)
+    unheard = _nothing_follows("Cancelling", (*WORKING, *ENDED, *(set(WAITING) - {"Cancelling"})), cancel_s)
     crashed = EventTrigger(
         expect={"prefect.flow-run.Crashed"},
         match=_ALL_RUNS,
@@ -78,6 +81,16 @@ def automations(
             actions=[
                 ChangeFlowRunState(
                     state=StateType.CRASHED, message=f"claimed, but not begun within {start_s:.0f} s"
+                )
+            ],
+        ),
+        AutomationCore(
+            name="thermal-sr: a canceled run that nobody ends has ended",
+            description="It waited for a worker, or its worker is gone: only workers end what is canceled.",
+            trigger=unheard,
+            actions=[
+                ChangeFlowRunState(
+                    state=StateType.CANCELLED, message=f"canceled, and nobody ended it for {cancel_s:.0f} s"
                 )
             ],
         ),

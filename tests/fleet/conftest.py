@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tests.fleet.packages import NotInstalledError
@@ -68,6 +68,13 @@ def server():
             timeout=300,
         )
         yield running
+
+
+@pytest.fixture(scope="session")
+def asking(server):
+    """To ask the server what it knows, over the whole session."""
+    with SyncPrefectClient(server.client["PREFECT_API_URL"], auth_string=AUTH) as client:
+        yield client
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,7 +155,8 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
         for daemon in DAEMONS:
             _stop(root / f"{daemon}.pid")
         for pid in SlurmCluster(root, environment).processes():  # this SLURM has no cgroup to hold them
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(root, ignore_errors=True)
 
 

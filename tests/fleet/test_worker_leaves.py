@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
-from tests.fleet.prefect_server import AUTH
 from tests.fleet.tiny import CHEAP, write_scene
 from tests.fleet.waiting import wait_for
 
@@ -54,13 +53,6 @@ def test_a_worker_that_cannot_load_the_software_takes_no_scene(fleet, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def asking(server):
-    """To ask the server what it knows."""
-    with SyncPrefectClient(server.client["PREFECT_API_URL"], auth_string=AUTH) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def endless(fleet, asking, tmp_path_factory):
     """What became of a training that outlasts its worker's job, and is then canceled; times and steps."""
     work, client = tmp_path_factory.mktemp("endless"), asking
@@ -78,8 +70,10 @@ def endless(fleet, asking, tmp_path_factory):
         return run().state.name
 
     def resumed():
+        its_own = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run().id]))  # others resumed here too
         lines = [
-            re.search(r"training goes on from step (\d+)", entry.message) for entry in client.read_logs()
+            re.search(r"training goes on from step (\d+)", entry.message)
+            for entry in client.read_logs(its_own)
         ]
         return [int(line[1]) for line in lines if line]
 
