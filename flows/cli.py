@@ -45,7 +45,8 @@ from pipeline.errors import DamagedProductError, SettingsError, UnreadableInputE
 from pipeline.night import make_report, new_run_id, plan_night, write_report
 from pipeline.products.layout import record_path
 from pipeline.products.publish import read_records
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
+from pipeline.settings_sources import load_settings
 
 
 def main() -> None:

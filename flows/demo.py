@@ -31,7 +31,8 @@ from pipeline.cli import (
     out_console,
     print_json,
 )
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
+from pipeline.settings_sources import load_settings
 from pipeline.superres.bases import bicubic
 from pipeline.superres.degrade import Degrade
 from pipeline.superres.nodata import fill_nearest

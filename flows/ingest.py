@@ -35,7 +35,8 @@ from pipeline.night import (
 from pipeline.process import failed_record, refused_record
 from pipeline.products.publish import sweep
 from pipeline.scene import Record, SceneRef
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
+from pipeline.settings_sources import load_settings
 
 log = logging.getLogger(__name__)
 

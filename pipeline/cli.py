@@ -29,7 +29,8 @@ from pipeline.products.catalog import write_catalog
 from pipeline.products.layout import MANIFEST
 from pipeline.products.publish import verify as verify_product
 from pipeline.scene import Scene
-from pipeline.settings import Settings, commented_toml, load_settings
+from pipeline.settings import Settings
+from pipeline.settings_sources import commented_toml, load_settings
 from pipeline.superres.teach import TeachSettings
 from pipeline.teaching import make_prior, save_prior, teaching_scenes
 

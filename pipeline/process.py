@@ -35,7 +35,8 @@ from pipeline.products.tally import StoreSummary
 from pipeline.products.views import VIEWS
 from pipeline.products.zarr_store import open_store, temperature_name, write_store
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
-from pipeline.settings import Settings, prior_path
+from pipeline.settings import Settings
+from pipeline.settings_sources import prior_path
 from pipeline.superres.device import share_threads
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.prior import Prior

@@ -18,7 +18,7 @@ from pipeline.memory import forget_peak, peak_mib
 from pipeline.night import plan_night
 from pipeline.process import STAGES, process_scene
 from pipeline.products.publish import verify
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 
 QUICK = ("recipe.prior=none", "recipe.train.steps=0", "recipe.scale=2", "archive.settle_s=0")
 
@@ -155,7 +155,7 @@ KILLED = """
     import os, signal, sys
     from pipeline.archive.discover import discover
     from pipeline.process import process_scene
-    from pipeline.settings import load_settings
+    from pipeline.settings_sources import load_settings
 
     archive, out, stage = sys.argv[1:]
     settings = load_settings(assignments=[*{quick!r}, f"archive.root={{archive}}", f"output.root={{out}}"])

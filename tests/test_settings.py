@@ -7,15 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline.errors import SettingsError
-from pipeline.settings import (
-    PRESETS,
-    SEED_NAMES,
-    Recipe,
-    Settings,
-    commented_toml,
-    load_settings,
-    prior_path,
-)
+from pipeline.settings import PRESETS, Recipe, Settings
+from pipeline.settings_sources import SEED_NAMES, commented_toml, load_settings, prior_path
 
 
 def load(*assignments, environment=None, file=None):

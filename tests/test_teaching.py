@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from flows.demo import synthetic_truth
 from pipeline.errors import SettingsError
 from pipeline.evaluate import degradation
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 from pipeline.superres.degrade import Degrade
 from pipeline.superres.prior import Prior
 

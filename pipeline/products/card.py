@@ -78,10 +78,8 @@ _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
 # Flag value to color: good is calm, what wants a second look is not.
 _FLAG_COLORS = {0: "#d9ead3", 1: "#ffffff", 2: "#6fa8dc", 3: "#f6b26b", 4: "#8e7cc3", 5: "#cc0000"}
 _UNITS = {"_k": " K", "_fraction": " %", "_px": " px", "_s": " s", "_m": " m", "_um": " µm"}
-_DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
-
-
 LITTLE_WON = 0.02  # of bicubic's error in the self-test; less is said in the color of a warning
+_DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
 
 
 @dataclass(frozen=True)

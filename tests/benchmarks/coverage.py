@@ -18,7 +18,7 @@ import torch
 from pipeline.grid import Grid, Window
 from pipeline.process import load_prior
 from pipeline.scene import Scene, SceneRef, Sensor
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 from pipeline.superres.enhance import enhance
 from tests.benchmarks.referee import cases
 

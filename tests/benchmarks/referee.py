@@ -30,7 +30,7 @@ import torch
 from pipeline.grid import Grid, Window
 from pipeline.process import load_prior
 from pipeline.scene import Scene, SceneRef, Sensor
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 from pipeline.superres.bases import Base, back_project, bicubic, fit_base
 from pipeline.superres.consistency import Projection
 from pipeline.superres.degrade import Degrade

@@ -20,7 +20,7 @@ import psutil
 from flows.demo import synthetic_truth
 from pipeline.archive.discover import discover
 from pipeline.process import process_scene
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 
 
 class Watch:

@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from flows import doctor
 from flows.doctor import examine, folders, raster_drivers, server_guards, site_file, slurm, torch_and_gpu
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 from tests.fleet.prefect_server import AUTH
 
 PLACES = ("archive", "output")

@@ -16,7 +16,7 @@ from flows.dispatch import idempotency_key
 from pipeline.night import Plan, plan_night, share
 from pipeline.products.publish import read_records, write_record
 from pipeline.scene import Record, SceneRef
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 from tests.fleet.tiny import CHEAP, cheap_settings, write_archive
 
 THERMAL_SR = Path(sys.executable).with_name("thermal-sr")

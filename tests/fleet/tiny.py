@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
+from pipeline.settings_sources import load_settings
 
 SIDE_PX = 48
 TRANSFORM = (100.0, 0.0, 500_000.0, 0.0, -100.0, 5_000_000.0)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.demo import write_demo_archive
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 
 # Prefect's own client leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

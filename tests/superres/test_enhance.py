@@ -15,7 +15,7 @@ from pipeline.scene import (
     FLAG_OUT_OF_RANGE,
     Sensor,
 )
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 from pipeline.superres.bases import bicubic
 from pipeline.superres.degrade import Degrade
 from pipeline.superres.enhance import EDGE_PX, enhance

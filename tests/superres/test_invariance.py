@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.settings import load_settings
+from pipeline.settings_sources import load_settings
 from pipeline.superres.bases import bicubic
 from pipeline.superres.degrade import Degrade
 from pipeline.superres.enhance import enhance

@@ -13,7 +13,8 @@ from pipeline.errors import UnusableInputError
 from pipeline.grid import Grid
 from pipeline.radiometry import linearize
 from pipeline.scene import Sensor
-from pipeline.settings import DegradeSettings, load_settings
+from pipeline.settings import DegradeSettings
+from pipeline.settings_sources import load_settings
 from pipeline.superres.bases import bicubic
 from pipeline.superres.degrade import Degrade
 from pipeline.superres.enhance import enhance
