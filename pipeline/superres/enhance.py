@@ -33,13 +33,11 @@ from pipeline.scene import (
 from pipeline.settings import Recipe
 from pipeline.superres.bases import Base, fit_base
 from pipeline.superres.checkpoint import Checkpoint
-from pipeline.superres.consistency import Projection
-from pipeline.superres.device import base_upscaler, network_upscaler
-from pipeline.superres.infer import passes
 from pipeline.superres.judgment import Judged, judge_scene
-from pipeline.superres.learn import Learned, learn
+from pipeline.superres.learn import Learned, learn, method_of
 from pipeline.superres.method import Method, Picture
 from pipeline.superres.native import NativeGrid, native_grid
+from pipeline.superres.nearby import heard_nearby
 from pipeline.superres.nodata import near_border, near_missing, refine_mask
 from pipeline.superres.normalize import Normalization
 from pipeline.superres.prior import Prior
@@ -53,7 +51,7 @@ NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values
 RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, beyond which no training ever looked
 RANGE_WINDOW_PX = 9
 CHECK_TILE_PX = 256
-SPREAD, BASE = 1, 2  # streams of randomness, so that one never shifts another
+BASE = 2  # a stream of randomness of its own
 
 Progress = Callable[[str, float], None]
 
@@ -117,8 +115,9 @@ def enhance(
         checkpoint=checkpoint,
         progress=lambda fraction: progress("train", fraction),
     )
-    method = _method(work, recipe, units=units, base=base, learned=learned, device=device)
+    method = method_of(work, recipe, units=units, base=base, learned=learned, device=device)
     progress("judge", 0.0)
+    learned = heard_nearby(scene, recipe, learned, units=units, device=device, prior=prior)
     judged = judge_scene(method, work, recipe, learned, gsd_m=scene.gsd_m)
     picture = _picture(work, judged.gain)
     compute = _Compute(method, picture, work, judged, activity(work.lr), _flags(picture, judged, learned))
@@ -191,32 +190,6 @@ def _smooth_window(values: NDArray[np.float32], window: Window, scale: int) -> N
     outer = Window(window.row - 1, window.column - 1, window.height + 2, window.width + 2)
     fine = enlarge_smoothly(cut_mirrored(values, outer), scale)
     return fine[window.within(outer).refine(scale).slices]
-
-
-def _method(
-    work: Working,
-    recipe: Recipe,
-    *,
-    units: Normalization,
-    base: Base,
-    learned: Learned,
-    device: torch.device,
-) -> Method:
-    """Base, passes and projection, ready to be applied to the scene or to its self-test."""
-    projection = Projection.of(work.degrade, work.noise) if recipe.gate.project else None
-    if learned.network is None:
-        return Method(base=base_upscaler(base), projection=projection)
-    up = network_upscaler(
-        learned.network,
-        base=learned.base,
-        units=units,
-        device=device,
-        mixed_precision=recipe.train.mixed_precision,
-    )
-    ways = passes(up, recipe.infer, np.random.default_rng([recipe.seed, SPREAD]))
-    return Method(
-        base=base_upscaler(base), passes=tuple(ways), reduce=recipe.infer.reduce, projection=projection
-    )
 
 
 def _picture(work: Working, gain: float) -> Picture:

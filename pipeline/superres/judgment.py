@@ -21,10 +21,10 @@ from pipeline.superres.method import Method
 from pipeline.superres.nodata import near_border, near_missing
 from pipeline.superres.resolution import resolution_figures
 from pipeline.superres.selftest import (
+    UNHEARD,
     SelfTest,
     Verdict,
     judge,
-    most_gain,
     published_gain,
     self_test,
     skill_figures,
@@ -86,7 +86,7 @@ def judge_scene(
     errors = fit_errors(test, gain, work.noise, recipe.scale)
     if invariance.alarm:
         errors = dataclasses.replace(errors, calibrated=False)
-    figures: dict[str, float | str | None] = {"gain": gain}
+    figures: dict[str, float | str | None] = {"gain": gain, "gain_expected": learned.prior_gain}
     figures |= {"scale_invariance": _finite(invariance.share), "scale_alarm": invariance.alarm}
     tiles = None
     if verdict is not None:
@@ -109,21 +109,25 @@ def _gain(
         return 0.0, learned.reason, None
     if not recipe.gate.enabled:
         return 1.0, "", None
-    if learned.prior_gain is not None and test is None:
-        return min(learned.prior_gain, most_gain(alarmed=alarmed)), "", None
-    if test is None:
+    if test is None and learned.prior_gain is None:
         return 0.0, "the scene is too small to test the network on itself", None
-    verdict = judge(test)
+    verdict = None if test is None else judge(test)
     gain = published_gain(
-        verdict,
+        verdict or UNHEARD,
         scale=recipe.scale,
         prior_gain=learned.prior_gain,
         prior_error=learned.prior_gain_error,
-        fed=learned.fed,
+        voice=learned.voice,
         alarmed=alarmed,
     )
     if gain > 0:
         return gain, "", verdict
+    if verdict is None:
+        return (
+            0.0,
+            f"on scenes like this one the prior adds nothing (best share {learned.prior_gain:.2f})",
+            None,
+        )
     share = f"{verdict.gain:.2f} +- {verdict.gain_error:.2f}"
     return 0.0, f"the self-test found no gain over the base (best share {share})", verdict
 

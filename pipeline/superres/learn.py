@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from pipeline.settings import Recipe
 from pipeline.superres.bases import Base, back_projected_base
 from pipeline.superres.checkpoint import Checkpoint
+from pipeline.superres.consistency import Projection
+from pipeline.superres.device import base_upscaler, network_upscaler
+from pipeline.superres.infer import passes
+from pipeline.superres.method import Method
 from pipeline.superres.networks import build_network
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.normalize import Normalization
@@ -25,7 +29,7 @@ from pipeline.superres.prior import Prior
 from pipeline.superres.train import TrainingReport, train
 from pipeline.superres.working import Working
 
-PAIRS = 4  # a stream of randomness of its own
+SPREAD, PAIRS = 1, 4  # streams of randomness, so that one never shifts another
 HELD_OUT_BLOCK_PX = 32
 HELD_OUT_SHARE = 4  # one block in four judges
 
@@ -43,7 +47,8 @@ class Learned:
         held_out: (y, x), true where that training never looked.
         prior_gain: Gain that the prior's left-out scenes recommend; None without a prior.
         prior_gain_error: Its scatter over those scenes.
-        fed: Whether the prior was taught by this very scene: then the scene has a veto, but no vote.
+        voice: Whether the scene's own test has a vote beside the prior's record, or a veto only. It has
+            none where the prior was taught by this very scene, or where the scene was heard at x2.
         facts: For the provenance; plain JSON.
     """
 
@@ -55,7 +60,7 @@ class Learned:
     held_out: NDArray[np.bool_] | None = None
     prior_gain: float | None = None
     prior_gain_error: float = 0.0
-    fed: bool = False
+    voice: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -93,6 +98,32 @@ def learn(
     )
 
 
+def method_of(
+    work: Working,
+    recipe: Recipe,
+    *,
+    units: Normalization,
+    base: Base,
+    learned: Learned,
+    device: torch.device,
+) -> Method:
+    """Base, passes and projection, ready to be applied to the scene or to its self-test."""
+    projection = Projection.of(work.degrade, work.noise) if recipe.gate.project else None
+    if learned.network is None:
+        return Method(base=base_upscaler(base), projection=projection)
+    up = network_upscaler(
+        learned.network,
+        base=learned.base,
+        units=units,
+        device=device,
+        mixed_precision=recipe.train.mixed_precision,
+    )
+    ways = passes(up, recipe.infer, np.random.default_rng([recipe.seed, SPREAD]))
+    return Method(
+        base=base_upscaler(base), passes=tuple(ways), reduce=recipe.infer.reduce, projection=projection
+    )
+
+
 def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: Prior, fed: bool) -> Learned:
     """The prior's network in this scene's units; no step on the scene."""
     network, card = prior.network(recipe.scale), prior.facts(recipe.scale)
@@ -104,7 +135,7 @@ def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: P
         wanted=True,
         prior_gain=float(card.get("gain", 1.0)),
         prior_gain_error=float(card.get("gain_error", 0.1)),
-        fed=fed,
+        voice=not fed,
         facts={
             "source": "prior",
             "fed_by_this_scene": fed,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.superres.selftest import SelfTest, Verdict, enlarge_smoothly, judge, published_gain
+from pipeline.superres.selftest import UNHEARD, SelfTest, Verdict, enlarge_smoothly, judge, published_gain
 from pipeline.superres.uncertainty import fit_errors
 
 
@@ -43,16 +43,16 @@ def test_a_network_taught_by_the_scene_alone_is_believed_less_the_further_it_enl
     assert gains == pytest.approx([0.8, 0.4, 0.2])
 
 
-@pytest.mark.parametrize("fed", [True, False])
-def test_no_prior_is_published_where_the_scene_itself_says_that_it_harms(fed):
+@pytest.mark.parametrize("voice", [True, False])
+def test_no_prior_is_published_where_the_scene_itself_says_that_it_harms(voice):
     harmful = Verdict(-1.0, 0.05, 400)
-    assert published_gain(harmful, scale=4, prior_gain=0.9, fed=fed) == 0.0
+    assert published_gain(harmful, scale=4, prior_gain=0.9, voice=voice) == 0.0
 
 
-def test_a_scene_that_fed_a_prior_has_a_veto_but_no_vote():
+def test_a_jury_without_a_voice_has_a_veto_but_no_vote():
     doubtful, good = Verdict(0.0, 0.05, 400), Verdict(5.0, 0.05, 400)
-    assert published_gain(doubtful, scale=2, prior_gain=0.9, fed=True) == pytest.approx(0.316, abs=1e-3)
-    assert published_gain(good, scale=2, prior_gain=0.6, fed=True) == pytest.approx(0.6)
+    assert published_gain(doubtful, scale=2, prior_gain=0.9, voice=False) == pytest.approx(0.316, abs=1e-3)
+    assert published_gain(good, scale=2, prior_gain=0.6, voice=False) == pytest.approx(0.6)
 
 
 def test_a_prior_with_a_good_record_outweighs_a_small_jury():
@@ -60,6 +60,14 @@ def test_a_prior_with_a_good_record_outweighs_a_small_jury():
     assert published_gain(unsure, scale=4, prior_gain=1.0, prior_error=0.1) > 0.9
     sure = Verdict(-1.0, 0.05, 400)
     assert published_gain(sure, scale=2, prior_gain=1.0, prior_error=0.3) < 0.3
+
+
+def test_a_scene_without_a_jury_believes_a_prior_by_half_at_x8():
+    gains = [published_gain(UNHEARD, scale=scale, prior_gain=0.9, voice=False) for scale in (2, 4, 8)]
+    assert gains == [0.9, 0.9, 0.5]
+    assert published_gain(UNHEARD, scale=4, prior_gain=0.9, alarmed=True) == 0.25
+    assert published_gain(UNHEARD, scale=4, prior_gain=-0.2) == 0.0
+    assert published_gain(UNHEARD, scale=2) == 0.0
 
 
 @pytest.mark.parametrize("error_k", [0.1, 1.0])
