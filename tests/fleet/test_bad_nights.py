@@ -103,7 +103,11 @@ def test_a_night_without_a_free_byte_still_says_what_it_did(tmp_path, small_disk
     assert "make room" in report["scenes"][0]["reason"]
 
 
-@pytest.mark.parametrize("mtime", [0.0, time.time() - DAY_S, time.time() + DAY_S + 7200, 4.3e9])
+@pytest.mark.parametrize(
+    "mtime",
+    [0.0, time.time() - DAY_S, time.time() + DAY_S + 7200, 4.3e9],
+    ids=["the epoch", "yesterday", "tomorrow and two hours", "the year 2106"],
+)
 def test_a_clock_that_is_wrong_loses_no_scene(tmp_path, mtime):
     archive = write_archive(tmp_path / "archive", 1)
     os.utime(archive / "scene_000.npz", (mtime, mtime))
