@@ -19,7 +19,7 @@ else
 endif
 
 test: install lint
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: install
 	@$(BIN)/ruff check .

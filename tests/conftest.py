@@ -16,19 +16,6 @@ settings.load_profile("steady")
 # Test scenes are small: a second thread costs more than it brings, ten times more on a busy machine.
 torch.set_num_threads(1)
 
-SHARED = {
-    "server",
-    "cluster",
-}  # fixtures that take long to start: whoever needs one runs in one process
-
-
-def pytest_collection_modifyitems(items):
-    """Say what must run in one process where there are several: a file, and whatever shares a server."""
-    for item in items:
-        group = "fleet" if SHARED & set(item.fixturenames) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 REAL_SCENES = Path(__file__).parents[1] / ".." / "shared" / "scenes"
 
 
