@@ -66,45 +66,41 @@ def automations(
         threshold=1,
     )
     return [
-        AutomationCore(
-            name="thermal-sr: a silent run has crashed",
-            description="Its node or its job was killed.",
-            trigger=silent,
-            actions=[
-                ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {silence_s:.0f} s")
-            ],
+        _rule(
+            "a silent run has crashed",
+            "Its node or its job was killed.",
+            silent,
+            ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {silence_s:.0f} s"),
         ),
-        AutomationCore(
-            name="thermal-sr: a claimed run that never began has crashed",
-            description="Its worker was killed between the claim and the flow.",
-            trigger=stuck,
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED, message=f"claimed, but not begun within {start_s:.0f} s"
-                )
-            ],
+        _rule(
+            "a claimed run that never began has crashed",
+            "Its worker was killed between the claim and the flow.",
+            stuck,
+            ChangeFlowRunState(
+                state=StateType.CRASHED, message=f"claimed, but not begun within {start_s:.0f} s"
+            ),
         ),
-        AutomationCore(
-            name="thermal-sr: a canceled run that nobody ends has ended",
-            description="It waited for a worker, or its worker is gone: only workers end what is canceled.",
-            trigger=unheard,
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CANCELLED, message=f"canceled, and nobody ended it for {cancel_s:.0f} s"
-                )
-            ],
+        _rule(
+            "a canceled run that nobody ends has ended",
+            "It waited for a worker, or its worker is gone: only workers end what is canceled.",
+            unheard,
+            ChangeFlowRunState(
+                state=StateType.CANCELLED, message=f"canceled, and nobody ended it for {cancel_s:.0f} s"
+            ),
         ),
-        AutomationCore(
-            name="thermal-sr: a crashed scene goes back to the pool",
-            description="Safe any number of times; the flow itself gives up after run.max_attempts.",
-            trigger=crashed,
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.SCHEDULED, name="AwaitingRetry", message="crashed; waits for a worker"
-                )
-            ],
+        _rule(
+            "a crashed scene goes back to the pool",
+            "Safe any number of times; the flow itself gives up after run.max_attempts.",
+            crashed,
+            ChangeFlowRunState(
+                state=StateType.SCHEDULED, name="AwaitingRetry", message="crashed; waits for a worker"
+            ),
         ),
     ]
+
+
+def _rule(name: str, why: str, trigger: EventTrigger, answer: ChangeFlowRunState) -> AutomationCore:
+    return AutomationCore(name=f"thermal-sr: {name}", description=why, trigger=trigger, actions=[answer])
 
 
 def install(client: SyncPrefectClient, wanted: list[AutomationCore]) -> list[str]:

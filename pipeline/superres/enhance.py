@@ -31,10 +31,10 @@ from pipeline.scene import (
     Scene,
 )
 from pipeline.settings import Recipe
-from pipeline.superres.bases import Base, fit_base
+from pipeline.superres.bases import Base
 from pipeline.superres.checkpoint import Checkpoint
 from pipeline.superres.judgment import Judged, judge_scene
-from pipeline.superres.learn import Learned, learn, method_of
+from pipeline.superres.learn import Learned, learn, method_of, scene_base
 from pipeline.superres.method import Method, Picture
 from pipeline.superres.native import NativeGrid, native_grid
 from pipeline.superres.nearby import heard_nearby
@@ -51,7 +51,6 @@ NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values
 RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, beyond which no training ever looked
 RANGE_WINDOW_PX = 9
 CHECK_TILE_PX = 256
-BASE = 2  # a stream of randomness of its own
 
 Progress = Callable[[str, float], None]
 
@@ -95,14 +94,7 @@ def enhance(
     work = working_scene(scene, recipe.degrade, recipe.scale, kernel)
     work = dataclasses.replace(work, facts={**work.facts, **native.facts})
     units = Normalization.fit(np.where(work.valid, work.lr, np.float32(np.nan)), recipe.normalize)
-    base = fit_base(
-        recipe.network.base,
-        work.lr,
-        work.valid,
-        work.degrade,
-        work.noise,
-        np.random.default_rng([recipe.seed, BASE]),
-    )
+    base = scene_base(work, recipe)
     progress("train", 0.0)
     learned = learn(
         work,

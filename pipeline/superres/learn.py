@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.settings import Recipe
-from pipeline.superres.bases import Base, back_projected_base
+from pipeline.superres.bases import Base, back_projected_base, fit_base
 from pipeline.superres.checkpoint import Checkpoint
 from pipeline.superres.consistency import Projection
 from pipeline.superres.device import base_upscaler, network_upscaler
@@ -29,7 +29,7 @@ from pipeline.superres.prior import Prior
 from pipeline.superres.train import TrainingReport, train
 from pipeline.superres.working import Working
 
-SPREAD, PAIRS = 1, 4  # streams of randomness, so that one never shifts another
+SPREAD, BASE, PAIRS = 1, 2, 4  # streams of randomness, so that one never shifts another
 HELD_OUT_BLOCK_PX = 32
 HELD_OUT_SHARE = 4  # one block in four judges
 
@@ -96,6 +96,12 @@ def learn(
     return _train_here(
         work, recipe, units=units, base=base, device=device, checkpoint=checkpoint, progress=progress
     )
+
+
+def scene_base(work: Working, recipe: Recipe) -> Base:
+    """What needs no learning, tuned on the scene."""
+    generator = np.random.default_rng([recipe.seed, BASE])
+    return fit_base(recipe.network.base, work.lr, work.valid, work.degrade, work.noise, generator)
 
 
 def method_of(

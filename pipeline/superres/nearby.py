@@ -13,15 +13,14 @@ import torch
 
 from pipeline.scene import Scene
 from pipeline.settings import Recipe
-from pipeline.superres.bases import fit_base
 from pipeline.superres.carry import NEAR_SCALE, carried_gain, near_gain
-from pipeline.superres.learn import Learned, learn, method_of
+from pipeline.superres.learn import Learned, learn, method_of, scene_base
 from pipeline.superres.normalize import Normalization
 from pipeline.superres.prior import Prior
 from pipeline.superres.selftest import judge, self_test
 from pipeline.superres.working import working_scene
 
-BASE, NOISE = 5, 6  # streams of randomness of their own
+NOISE = 6  # a stream of randomness of its own
 
 
 def heard_nearby(
@@ -55,8 +54,7 @@ def heard_nearby(
         return learned
     near = recipe.model_copy(update={"scale": NEAR_SCALE})
     work = working_scene(scene, recipe.degrade, NEAR_SCALE)
-    generator = np.random.default_rng([recipe.seed, BASE])
-    base = fit_base(recipe.network.base, work.lr, work.valid, work.degrade, work.noise, generator)
+    base = scene_base(work, near)
     taken = learn(work, near, units=units, base=base, device=device, prior=prior)
     test = self_test(
         method_of(work, near, units=units, base=base, learned=taken, device=device),
