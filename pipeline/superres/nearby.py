@@ -21,6 +21,7 @@ from pipeline.superres.selftest import judge, self_test
 from pipeline.superres.working import working_scene
 
 NOISE = 6  # a stream of randomness of its own
+CAUTION = 0.5  # standard errors less than expected: too much detail costs more than too little
 
 
 def heard_nearby(
@@ -68,4 +69,6 @@ def heard_nearby(
         return learned
     gain, gain_error = near_gain(judge(test), taken.prior_gain, taken.prior_gain_error)
     gain, gain_error = carried_gain(skills, recipe.scale, gain, gain_error)
-    return dataclasses.replace(learned, prior_gain=gain, prior_gain_error=gain_error, voice=False)
+    return dataclasses.replace(
+        learned, prior_gain=gain - CAUTION * gain_error, prior_gain_error=gain_error, voice=False
+    )
