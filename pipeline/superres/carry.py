@@ -1,8 +1,8 @@
 """How much of a prior's detail suits a scene at x4 and x8, asked where the scene can answer well: at x2.
 
-A scene's own test at x4 and x8 has few tiles and looks two or three octaves away. At x2 it has many and
-looks one octave away, and a scene that likes a prior's detail at x2 likes it beyond: the prior's left-out
-scenes say how the one goes with the other.
+A scene's own test at x4 and x8 starts from a sixteenth and less of its pixels and looks two or three octaves
+away. At x2 it starts from a quarter and looks one octave away, and a scene that likes a prior's detail at x2
+likes it beyond: the prior's left-out scenes say how the one goes with the other.
 """
 
 from __future__ import annotations
@@ -53,14 +53,11 @@ def carried_gain(
         near_error: Its standard error.
     """
     best = {(skill["scene"], skill["noise_k"], int(skill["scale"])): float(skill["gain"]) for skill in skills}
-    pairs = [
-        (best[scene, noise_k, NEAR_SCALE], gain)
-        for (scene, noise_k, found), gain in best.items()
-        if found == scale and (scene, noise_k, NEAR_SCALE) in best
-    ]
-    here, there = np.asarray(pairs, dtype=np.float64).reshape(-1, 2).T
+    both = [key for key in best if key[2] == scale and (*key[:2], NEAR_SCALE) in best]
+    here = np.asarray([best[*key[:2], NEAR_SCALE] for key in both])
+    there = np.asarray([best[key] for key in both])
     # A scene's entries with and without noise are hardly two scenes: each counts by its share.
-    names = [name for name, noise_k, found in best if found == scale and (name, noise_k, NEAR_SCALE) in best]
+    names = [key[0] for key in both]
     share = np.asarray([1 / names.count(name) for name in names])
     design = np.stack([np.ones_like(here), here - 1], axis=1)
     weighted = design * (share / SCENE_SCATTER**2)[:, None]
@@ -69,7 +66,7 @@ def carried_gain(
     near = float(np.clip(near, 0.0, MOST))
     at = np.asarray([1.0, near - 1.0])
     residual = there - here - design @ line
-    scatter = math.sqrt(float(share @ residual**2) / share.sum()) if pairs else SCENE_SCATTER
+    scatter = math.sqrt(float(share @ residual**2) / share.sum()) if both else SCENE_SCATTER
     line_error = math.sqrt(float(at @ np.linalg.solve(certainty, at)))
     error = math.sqrt(scatter**2 + line_error**2 + ((1 + line[1]) * near_error) ** 2)
     return float(near + at @ line), error

@@ -120,6 +120,13 @@ def test_a_scene_is_heard_at_x2_and_the_record_carries_it(prior):
     assert eager.prior_gain == pytest.approx(2 * answer.prior_gain, rel=0.1)
 
 
+def test_half_a_standard_error_less_than_expected_is_published(prior, monkeypatch):
+    careful = heard(prior, FROM_THE_PRIOR)
+    monkeypatch.setattr("pipeline.superres.nearby.CAUTION", 0.0)
+    expected = heard(prior, FROM_THE_PRIOR)
+    assert expected.prior_gain - careful.prior_gain == pytest.approx(0.5 * expected.prior_gain_error)
+
+
 @pytest.mark.parametrize(
     ("learned", "side", "changes"),
     [
