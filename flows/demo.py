@@ -33,9 +33,9 @@ from pipeline.cli import (
 )
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings
-from pipeline.superres.bases import bicubic
-from pipeline.superres.degrade import Degrade
-from pipeline.superres.nodata import fill_nearest
+from pipeline.superres.bases.base import bicubic
+from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.sensing.holes import fill_nearest
 
 SCALE = 4
 LR_PX = 160

@@ -7,7 +7,7 @@ Where do I add ...?
     a reader            archive/readers/<product>.py and one line in READERS
     an instrument       one line in archive/sensors.py, with its source
     a network           superres/networks/<name>.py and one line in NETWORKS
-    a way to infer      a function Upscaler -> Upscaler in superres/infer.py
-    a view              products/<view>.py and one line in VIEWS
+    a way to infer      a function Upscaler -> Upscaler in superres/applying/passes.py
+    a view              products/views/<view>.py and one line in VIEWS
     a setting           its field in settings.py; inside `Recipe` if it changes a pixel
 """

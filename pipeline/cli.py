@@ -31,8 +31,8 @@ from pipeline.products.publish import verify as verify_product
 from pipeline.scene import Scene
 from pipeline.settings import Settings
 from pipeline.settings_sources import commented_toml, load_settings
-from pipeline.superres.teach import TeachSettings
-from pipeline.teaching import make_prior, save_prior, teaching_scenes
+from pipeline.superres.prior.train_prior import TeachSettings
+from pipeline.train_prior import make_prior, save_prior, teaching_scenes
 
 EXIT_OK, EXIT_USAGE, EXIT_INVALID_INPUT, EXIT_SOME_FAILED = 0, 2, 3, 4
 

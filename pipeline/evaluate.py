@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.metrics import accuracy, seam_index, shift_px
 from pipeline.process import load_kernel, load_prior, resolve_device
-from pipeline.products.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
+from pipeline.products.store.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
 from pipeline.scene import Enhancement, Scene
 from pipeline.settings import Recipe, Settings
-from pipeline.superres.bases import back_project, bicubic, fit_base
-from pipeline.superres.degrade import Degrade
+from pipeline.superres.bases.base import back_project, bicubic, fit_base
 from pipeline.superres.enhance import enhance
-from pipeline.superres.native import native_grid
-from pipeline.superres.nodata import fill_nearest
-from pipeline.superres.quality import accuracy, seam_index, shift_px
+from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.sensing.holes import fill_nearest
+from pipeline.superres.sensing.native_grid import native_grid
 
 Plane = NDArray[np.float32]
 DEFAULT_SIGMA_PX = 0.4

@@ -29,17 +29,17 @@ from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
-from pipeline.products.context import ViewContext
 from pipeline.products.publish import publish, read_record, write_record
-from pipeline.products.tally import StoreSummary
-from pipeline.products.views import VIEWS
-from pipeline.products.zarr_store import open_store, temperature_name, write_store
+from pipeline.products.store.statistics import StoreSummary
+from pipeline.products.store.zarr_store import open_store, temperature_name, write_store
+from pipeline.products.view_context import ViewContext
+from pipeline.products.views.all_views import VIEWS
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
 from pipeline.settings import Settings
 from pipeline.settings_sources import prior_path
-from pipeline.superres.device import share_threads
 from pipeline.superres.enhance import Progress, enhance, quiet
-from pipeline.superres.prior import Prior
+from pipeline.superres.networks.device import share_threads
+from pipeline.superres.prior.weights import Prior
 from pipeline.tile_cluster import tile_scheduler
 from pipeline.training_state import KeptTraining, checkpoint_path
 

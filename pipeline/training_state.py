@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.products import layout
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings
-from pipeline.superres.checkpoint import Checkpoint
+from pipeline.superres.training.state import Checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from affine import Affine
 from flows.demo import synthetic_truth
 from pipeline.grid import Grid
 from pipeline.scene import Scene, SceneRef, Sensor
-from pipeline.superres.degrade import Degrade
+from pipeline.superres.sensing.degrade import Degrade
 
 SENSOR = Sensor("test sensor", 70.0, 0.4, 0.0, float("nan"), "made for tests")
 DIGEST = "ab" * 32

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipeline", "flows")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-FORBIDDEN_NAMES = {"utils", "common", "helpers", "core", "base", "manager", "misc"}
+FORBIDDEN_NAMES = {"utils", "common", "helpers", "core", "manager", "misc"}
 MAX_FUNCTION_LINES = 65
 
 

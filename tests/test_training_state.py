@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.night import plan_night
 from pipeline.process import process_scene
-from pipeline.superres.checkpoint import TrainState
+from pipeline.superres.training.state import TrainState
 from pipeline.training_state import KeptTraining, checkpoint_path
 from tests.fleet.tiny import cheap_settings, write_archive
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.archive.geotiff import what_instead
+from pipeline.archive.formats.geotiff import what_instead
+from pipeline.archive.formats.netcdf import is_hdf4
 from pipeline.archive.names import (
     MTL_SUFFIX,
     clean,
@@ -25,10 +26,9 @@ from pipeline.archive.names import (
     partial,
     scene_id,
 )
-from pipeline.archive.netcdf import is_hdf4
+from pipeline.archive.product_rules import check_rules, product_rule
 from pipeline.archive.read import digest_of
 from pipeline.archive.readers import COMPANIONS, READERS
-from pipeline.archive.rules import check_rules, product_rule
 from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
 from pipeline.scene import SceneRef
 from pipeline.settings import ArchiveSettings

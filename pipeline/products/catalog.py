@@ -16,8 +16,6 @@ from typing import Any
 import pystac
 
 from pipeline.errors import DamagedProductError
-from pipeline.products.context import ViewContext
-from pipeline.products.escape import table_cell
 from pipeline.products.layout import (
     CATALOG,
     TABLE,
@@ -28,7 +26,9 @@ from pipeline.products.layout import (
 )
 from pipeline.products.publish import read_record, read_records
 from pipeline.products.stac import item_files, make_item
+from pipeline.products.view_context import ViewContext
 from pipeline.scene import Record
+from pipeline.text import table_cell
 
 log = logging.getLogger(__name__)
 

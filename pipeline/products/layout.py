@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.products.escape import plain_json
 from pipeline.scene import SceneRef
+from pipeline.text import plain_json
 
 MANIFEST = "MANIFEST.json"
 RECORD = "record.json"

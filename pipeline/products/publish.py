@@ -36,7 +36,7 @@ from pipeline.products.layout import (
     records_folder,
     write_json,
 )
-from pipeline.products.zarr_store import check_complete
+from pipeline.products.store.zarr_store import check_complete
 from pipeline.scene import Record
 
 log = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from typing import Any
 
 import pystac
 
-from pipeline.products.attributes import FLAG_VARIABLE, STANDARD_NAMES
-from pipeline.products.context import ViewContext
-from pipeline.products.escape import one_line, plain_json
-from pipeline.products.georeference import bounds_degrees, crs_name, footprint, transform_terms
+from pipeline.products.store.attributes import FLAG_VARIABLE, STANDARD_NAMES
+from pipeline.products.store.georeference import bounds_degrees, crs_name, footprint, transform_terms
+from pipeline.products.view_context import ViewContext
 from pipeline.scene import FLAG_MEANINGS, Record
+from pipeline.text import one_line, plain_json
 
 EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",

@@ -31,20 +31,20 @@ from pipeline.scene import (
     Scene,
 )
 from pipeline.settings import Recipe
-from pipeline.superres.bases import Base
-from pipeline.superres.checkpoint import Checkpoint
-from pipeline.superres.judgment import Judged, judge_scene
-from pipeline.superres.learn import Learned, learn, method_of, scene_base
-from pipeline.superres.method import Method, Picture
-from pipeline.superres.native import NativeGrid, native_grid
-from pipeline.superres.nearby import heard_nearby
-from pipeline.superres.nodata import near_border, near_missing, refine_mask
-from pipeline.superres.normalize import Normalization
-from pipeline.superres.prior import Prior
-from pipeline.superres.selftest import activity, enlarge_smoothly
-from pipeline.superres.spectrum import oversampling
-from pipeline.superres.upscaler import cut_mirrored
-from pipeline.superres.working import Working, working_scene
+from pipeline.superres.applying.method import Method, Picture
+from pipeline.superres.applying.upscaler import cut_mirrored
+from pipeline.superres.bases.base import Base
+from pipeline.superres.detail import Learned, learn, method_of, scene_base
+from pipeline.superres.judging.at_x2 import heard_nearby
+from pipeline.superres.judging.gain import Judged, judge_scene
+from pipeline.superres.judging.selftest import activity, enlarge_smoothly
+from pipeline.superres.prior.weights import Prior
+from pipeline.superres.sensing.holes import near_border, near_missing, refine_mask
+from pipeline.superres.sensing.native_grid import NativeGrid, native_grid
+from pipeline.superres.sensing.normalize import Normalization
+from pipeline.superres.sensing.prepare import Working, working_scene
+from pipeline.superres.sensing.spectrum import oversampling
+from pipeline.superres.training.state import Checkpoint
 
 EDGE_PX = 2  # scene pixels along the border whose surroundings are mirrored, not measured
 NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values

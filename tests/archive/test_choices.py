@@ -6,11 +6,11 @@ import pytest
 import rasterio
 
 from pipeline.archive.discover import discover
-from pipeline.archive.mtl import read_mtl, thermal_constants
+from pipeline.archive.formats.mtl import read_mtl, thermal_constants
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ProductRule
 from tests.archive.finding import read, settings_for
-from tests.archive.test_georeference import netcdf
+from tests.archive.test_placement import netcdf
 from tests.archive.twins import MTL, TWINS, landscape, with_gap, write_tif
 
 KELVIN = landscape(8, 9).astype(np.float32)

@@ -15,7 +15,7 @@ import rasterio
 from rasterio.control import GroundControlPoint
 
 from pipeline.archive import read_scene
-from pipeline.archive.geotiff import tiff_time
+from pipeline.archive.formats.geotiff import tiff_time
 from pipeline.archive.names import scene_id
 from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
 from tests.archive.finding import find, read, settings_for

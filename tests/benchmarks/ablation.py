@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from pipeline.settings import NetworkSettings, PairSettings, Recipe, TrainSettings
-from pipeline.superres.bases import fit_base
-from pipeline.superres.consistency import Projection
-from pipeline.superres.degrade import Degrade
+from pipeline.superres.bases.base import fit_base
+from pipeline.superres.bases.projection import Projection
 from pipeline.superres.networks import build_network, count_parameters
-from pipeline.superres.pairs import calibrate, make_pairs
-from pipeline.superres.skill import apply_network
-from pipeline.superres.train import train
+from pipeline.superres.prior.left_out import apply_network
+from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.training.loop import train
+from pipeline.superres.training.pairs import calibrate, make_pairs
 from tests.benchmarks.scenes import benchmark_scenes, most_textured_square
 
 SCENES = ("eco LA 217", "eco Salton Sea", "slstr Alboran bt_channel_1", "goes C08")

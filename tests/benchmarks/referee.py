@@ -28,14 +28,14 @@ import numpy as np
 import torch
 
 from pipeline.grid import Grid, Window
+from pipeline.metrics import accuracy, seam_index, shift_px
 from pipeline.process import load_prior
 from pipeline.scene import Scene, SceneRef, Sensor
 from pipeline.settings_sources import load_settings
-from pipeline.superres.bases import Base, back_project, bicubic, fit_base
-from pipeline.superres.consistency import Projection
-from pipeline.superres.degrade import Degrade
+from pipeline.superres.bases.base import Base, back_project, bicubic, fit_base
+from pipeline.superres.bases.projection import Projection
 from pipeline.superres.enhance import enhance
-from pipeline.superres.quality import accuracy, seam_index, shift_px
+from pipeline.superres.sensing.degrade import Degrade
 from tests.benchmarks.scenes import benchmark_scenes, most_textured_square
 
 BENCH = Path(__file__).parents[2] / ".." / "shared" / "bench"

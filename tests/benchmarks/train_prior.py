@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from pipeline.settings import NetworkSettings, PairSettings, Recipe, TrainSettings
-from pipeline.superres.prior import Prior
-from pipeline.superres.skill import Skill, judge, with_skill
-from pipeline.superres.teach import PriorScene, TeachSettings, train_prior
+from pipeline.superres.prior.left_out import Skill, judge, with_skill
+from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, train_prior
+from pipeline.superres.prior.weights import Prior
 
 
 def read_scenes(path: Path) -> list[PriorScene]:

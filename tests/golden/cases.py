@@ -120,7 +120,8 @@ SCALES = {name: int(name[1]) for name in CASES}
 
 
 def pixels_of(name, real_scenes):
-    """(temperature, uncertainty, flag, gain) of a case, put together from its tiles."""
+    """(temperature, uncertainty, flag, gain) of a case, put together from its tiles; on one thread."""
+    torch.set_num_threads(1)  # whoever ran before in this process may have set another number
     make, tile_px, assignments = CASES[name]
     scene = make(real_scenes)
     wanted = load_settings(assignments=[f"recipe.scale={SCALES[name]}", *assignments], environment={}).recipe

@@ -10,10 +10,10 @@ from pyproj import CRS
 
 from pipeline.grid import Grid, Window
 from pipeline.products.catalog import write_item
-from pipeline.products.context import ViewContext
 from pipeline.products.layout import ProductFiles, make_staging_folder, product_folder, write_json
-from pipeline.products.views import VIEWS
-from pipeline.products.zarr_store import write_store
+from pipeline.products.store.zarr_store import write_store
+from pipeline.products.view_context import ViewContext
+from pipeline.products.views.all_views import VIEWS
 from pipeline.scene import Enhancement, Pixels, Record, Scene, SceneRef, Sensor
 from pipeline.settings import OutputSettings
 

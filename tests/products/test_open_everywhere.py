@@ -10,8 +10,8 @@ from affine import Affine
 from pyproj import CRS
 from rio_cogeo import cog_validate
 
-from pipeline.products.cog import write_cogs
-from pipeline.products.zarr_store import open_store
+from pipeline.products.store.zarr_store import open_store
+from pipeline.products.views.cog import write_cogs
 from tests.products.known import GRIDS, make_context, make_enhancement
 
 # Their own use of the affine library, not ours.

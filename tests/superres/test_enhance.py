@@ -16,9 +16,9 @@ from pipeline.scene import (
     Sensor,
 )
 from pipeline.settings_sources import load_settings
-from pipeline.superres.bases import bicubic
-from pipeline.superres.degrade import Degrade
+from pipeline.superres.bases.base import bicubic
 from pipeline.superres.enhance import EDGE_PX, enhance
+from pipeline.superres.sensing.degrade import Degrade
 from tests.scenes import scene_of, truth_and_lr
 
 CPU = torch.device("cpu")

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.superres.bases import bicubic_base
-from pipeline.superres.device import network_upscaler
-from pipeline.superres.upscaler import Upscaler
+from pipeline.superres.applying.enlarge import network_upscaler
+from pipeline.superres.applying.upscaler import Upscaler
+from pipeline.superres.bases.base import bicubic_base
 
 
 @dataclass(frozen=True)

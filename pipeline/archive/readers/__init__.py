@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.archive.mtl import mtl_beside
+from pipeline.archive.formats.mtl import mtl_beside
 from pipeline.archive.readers import (
     ecostress,
     geotiff,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.archive.assemble import Profile, make_scene
 from pipeline.archive.decode import Stored
-from pipeline.archive.geotiff import is_tiff
+from pipeline.archive.formats.geotiff import is_tiff
+from pipeline.archive.make_scene import Profile, make_scene
 from pipeline.archive.names import acquired_in_name
 from pipeline.archive.readers import geotiff
 from pipeline.scene import Scene, SceneRef

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.archive.assemble import Profile, make_scene
-from pipeline.archive.cf_variable import quantity_in_words
-from pipeline.archive.geotiff import Raster, is_tiff, read_geotiff, tiff_time
+from pipeline.archive.formats.cf_variable import quantity_in_words
+from pipeline.archive.formats.geotiff import Raster, is_tiff, read_geotiff, tiff_time
+from pipeline.archive.make_scene import Profile, make_scene
 from pipeline.archive.names import acquired_in_name, parse_time
-from pipeline.archive.rules import product_rule
+from pipeline.archive.product_rules import product_rule
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 

@@ -14,8 +14,8 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.archive.assemble import make_scene
-from pipeline.archive.netcdf import Variable, is_netcdf, open_netcdf, variables
+from pipeline.archive.formats.netcdf import Variable, is_netcdf, open_netcdf, variables
+from pipeline.archive.make_scene import make_scene
 from pipeline.archive.readers import netcdf
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.archive.assemble import Profile, make_scene
-from pipeline.archive.geotiff import is_tiff
-from pipeline.archive.mtl import mtl_time, read_mtl, thermal_constants
+from pipeline.archive.formats.geotiff import is_tiff
+from pipeline.archive.formats.mtl import mtl_time, read_mtl, thermal_constants
+from pipeline.archive.make_scene import Profile, make_scene
 from pipeline.archive.names import acquired_in_name, landsat_name, landsat_sensor
+from pipeline.archive.product_rules import product_rule
 from pipeline.archive.readers import geotiff
-from pipeline.archive.rules import product_rule
 from pipeline.errors import UnusableInputError
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings

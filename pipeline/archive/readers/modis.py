@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.archive.assemble import Profile, make_scene
-from pipeline.archive.geotiff import is_tiff
+from pipeline.archive.formats.geotiff import is_tiff
+from pipeline.archive.make_scene import Profile, make_scene
 from pipeline.archive.names import acquired_in_name
 from pipeline.archive.readers import geotiff
 from pipeline.archive.readers.ecostress import in_kelvin_by_product

@@ -14,14 +14,11 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.archive.assemble import Profile, make_scene
-from pipeline.archive.cf_place import place
-from pipeline.archive.cf_variable import choose_variable, quantity_of
 from pipeline.archive.decode import Stored, stated
-from pipeline.archive.georeference import Placement
-from pipeline.archive.hdfeos import eos_placement
-from pipeline.archive.names import acquired_in_name, clean, parse_time
-from pipeline.archive.netcdf import (
+from pipeline.archive.formats.cf_place import place
+from pipeline.archive.formats.cf_variable import choose_variable, quantity_of
+from pipeline.archive.formats.hdfeos import eos_placement
+from pipeline.archive.formats.netcdf import (
     Variable,
     attributes,
     is_netcdf,
@@ -31,7 +28,10 @@ from pipeline.archive.netcdf import (
     time_of,
     variables,
 )  # fmt: skip
-from pipeline.archive.rules import product_rule
+from pipeline.archive.make_scene import Profile, make_scene
+from pipeline.archive.names import acquired_in_name, clean, parse_time
+from pipeline.archive.placement import Placement
+from pipeline.archive.product_rules import product_rule
 from pipeline.archive.sensors import sensor_in_text
 from pipeline.errors import UnusableInputError
 from pipeline.scene import Scene, SceneRef

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.archive.assemble import Profile, make_scene
-from pipeline.archive.cf_variable import quantity_in_words
 from pipeline.archive.decode import Stored, stated
-from pipeline.archive.georeference import (
+from pipeline.archive.formats.cf_variable import quantity_in_words
+from pipeline.archive.formats.npz import Members, is_zip, open_npz
+from pipeline.archive.make_scene import Profile, make_scene
+from pipeline.archive.names import acquired_in_name, clean, parse_time
+from pipeline.archive.placement import (
     Placement,
     checked_transform,
     crs_from_text,
     transform_from_centers,
 )  # fmt: skip
-from pipeline.archive.names import acquired_in_name, clean, parse_time
-from pipeline.archive.npz_members import Members, is_zip, open_npz
-from pipeline.archive.rules import product_rule
+from pipeline.archive.product_rules import product_rule
 from pipeline.archive.sensors import SENSORS, sensor_in_text
 from pipeline.errors import UnusableInputError
 from pipeline.scene import Quantity, Scene, SceneRef

@@ -11,8 +11,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.archive.assemble import make_scene
-from pipeline.archive.netcdf import is_netcdf, open_netcdf
+from pipeline.archive.formats.netcdf import is_netcdf, open_netcdf
+from pipeline.archive.make_scene import make_scene
 from pipeline.archive.readers import netcdf
 from pipeline.errors import UnusableInputError
 from pipeline.scene import Scene, SceneRef

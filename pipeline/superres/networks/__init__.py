@@ -1,7 +1,7 @@
 """The networks one can choose from.
 
 To add one: a module beside this one with a function that builds a `DetailNetwork`, and a line in
-`NETWORKS`; the tests in tests/superres/test_every_network.py run on it at once.
+`NETWORKS`; the tests in tests/superres/networks/test_every_network.py run on it at once.
 """
 
 from __future__ import annotations

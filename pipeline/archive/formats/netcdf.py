@@ -1,0 +1,290 @@
+"""NetCDF, opened as a local file and read under one lock.
+
+The C library below is not safe with threads, so whoever touches a dataset holds
+`LOCK`. Packing is undone here, in float64 and from the numbers as their author wrote
+them: a float32 scale of 0.02 means 0.02, and a jitter in it would shift the grid.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.archive.formats.hdf5_links import refuse_ways_out
+from pipeline.archive.names import clean, iso
+from pipeline.errors import UnusableInputError
+from pipeline.settings import ArchiveSettings
+
+Variable: TypeAlias = "netCDF4.Variable[Any]"
+
+LOCK = threading.RLock()
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_CDF_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+_HDF4_MAGIC = b"\x0e\x03\x13\x01"
+_EMPTINESS, _SMALL_BYTES = 2000, 64 << 20
+_LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+_FILL_NAMES = ("_FillValue", "missing_value", "_Fillvalue", "_fillvalue", "fill_value")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A variable's two-dimensional picture as it is stored.
+
+    Attributes:
+        values: (y, x) stored numbers; `_Unsigned` is undone.
+        missing: (y, x) bool, true outside the variable's own valid range; None where it states none.
+        scale: Temperature = number * scale + offset.
+        offset: See scale.
+        units: As spelled; None where missing or empty.
+        fills: Stored numbers that mean no data.
+    """
+
+    values: NDArray[np.generic]
+    missing: NDArray[np.bool_] | None
+    scale: float
+    offset: float
+    units: str | None
+    fills: tuple[float, ...]
+
+
+@contextmanager
+def open_netcdf(path: Path) -> Iterator[netCDF4.Dataset]:
+    """A dataset with all automatic decoding off, under the lock.
+
+    Raises:
+        UnusableInputError: If it is no NetCDF or damaged, also while it is being read.
+        OSError: If storage refuses.
+    """
+    _check_magic(path)
+    with LOCK:
+        try:
+            if _begins_like_hdf5(path):
+                refuse_ways_out(path)
+            dataset = netCDF4.Dataset(str(path.absolute()), "r")
+        except UnusableInputError:
+            raise
+        except OSError as error:
+            raise _library_error(error) from error
+        except _LIBRARY_ERRORS as error:
+            raise UnusableInputError(f"is damaged NetCDF ({clean(error, 80)})") from error
+        try:
+            dataset.set_auto_maskandscale(False)
+            dataset.set_auto_chartostring(False)
+            yield dataset
+        except UnusableInputError:
+            raise
+        except OSError as error:
+            raise _library_error(error) from error
+        except _LIBRARY_ERRORS as error:
+            raise UnusableInputError(f"is damaged or strange NetCDF ({clean(error, 80)})") from error
+        finally:
+            dataset.close()
+
+
+def is_netcdf(path: Path) -> bool:
+    """Whether the file begins like NetCDF, classic or HDF5."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return start == _HDF5_MAGIC or start[:4] in _CDF_MAGIC
+
+
+def _begins_like_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == _HDF5_MAGIC
+
+
+def is_hdf4(path: Path) -> bool:
+    """Whether the file begins like HDF4, which no library here reads."""
+    with path.open("rb") as file:
+        return file.read(4) == _HDF4_MAGIC
+
+
+def attributes(holder: Any) -> dict[str, Any]:
+    """All attributes of a dataset or variable."""
+    return {name: holder.getncattr(name) for name in holder.ncattrs()}
+
+
+def text_of(attrs: Mapping[str, Any], name: str) -> str:
+    """A text attribute, printable, or ""; numbers are no text."""
+    value = attrs.get(name, "")
+    return clean(value.strip(), 200) if isinstance(value, str) else ""
+
+
+def number_of(attrs: Mapping[str, Any], name: str, default: float) -> float:
+    """A numeric attribute as its author wrote it.
+
+    Raises:
+        UnusableInputError: If it is there and no finite number.
+    """
+    if name not in attrs:
+        return default
+    value = attrs[name]
+    try:
+        item = np.asarray(value).reshape(-1)[0]
+        number = float(str(item)) if isinstance(item, np.floating) else float(item)
+    except (ValueError, TypeError, IndexError) as error:
+        raise UnusableInputError(f"{name} is {clean(value, 40)!r}, a number is wanted") from error
+    if not np.isfinite(number):
+        raise UnusableInputError(f"{name} is {number}, a finite number is wanted")
+    return number
+
+
+def variables(dataset: netCDF4.Dataset) -> dict[str, Variable]:
+    """Every variable, those of groups under "group/name"."""
+    found: dict[str, Variable] = dict(dataset.variables)
+    waiting = [(name, group) for name, group in dataset.groups.items()]
+    while waiting and len(found) < 5000:
+        path, group = waiting.pop(0)
+        found.update({f"{path}/{name}": variable for name, variable in group.variables.items()})
+        waiting += [(f"{path}/{name}", inner) for name, inner in group.groups.items()]
+    return found
+
+
+def packed(variable: Variable, path: Path, settings: ArchiveSettings) -> Packed:
+    """The picture of a variable whose last two dimensions are rows and columns and all others of size 1.
+
+    Raises:
+        UnusableInputError: If it has other dimensions, too many pixels, no numbers, or no sensible packing.
+    """
+    attrs = attributes(variable)
+    values = _picture(variable, path, settings)
+    if text_of(attrs, "_Unsigned").lower() == "true" and values.dtype.kind == "i":
+        values = values.view(values.dtype.str.replace("i", "u"))
+    scale, offset = number_of(attrs, "scale_factor", 1.0), number_of(attrs, "add_offset", 0.0)
+    if scale == 0:
+        raise UnusableInputError(f"scale_factor of {clean(variable.name)} is 0 and decodes nothing")
+    return Packed(
+        values,
+        _outside_valid_range(values, attrs, scale, offset),
+        scale,
+        offset,
+        text_of(attrs, "units") or None,
+        _fills(attrs, values.dtype),
+    )
+
+
+def coordinate(variable: Variable) -> tuple[NDArray[np.float64], float]:
+    """A coordinate variable decoded in float64, and the rounding of its stored numbers."""
+    attrs = attributes(variable)
+    stored = np.asarray(variable[...])
+    if stored.dtype.kind not in "iuf":
+        raise UnusableInputError(f"coordinate {clean(variable.name)} holds no numbers")
+    if text_of(attrs, "_Unsigned").lower() == "true" and stored.dtype.kind == "i":
+        stored = stored.view(stored.dtype.str.replace("i", "u"))
+    values = stored.astype(np.float64)
+    values = values * number_of(attrs, "scale_factor", 1.0) + number_of(attrs, "add_offset", 0.0)
+    slack = 0.0
+    if stored.dtype.kind == "f" and values.size:
+        slack = float(np.finfo(stored.dtype).eps * np.abs(values).max())
+    return values, slack
+
+
+def time_of(dataset: netCDF4.Dataset) -> str | None:
+    """When the dataset's one time lies, ISO 8601 UTC with Z; None where it has none or several."""
+    for variable in variables(dataset).values():
+        attrs = attributes(variable)
+        units = text_of(attrs, "units")
+        is_time = text_of(attrs, "standard_name") == "time" or variable.name in ("time", "t")
+        if not is_time or " since " not in units or variable.size != 1:
+            continue
+        return _moment(float(np.asarray(variable[...]).reshape(-1)[0]), units, text_of(attrs, "calendar"))
+    return None
+
+
+def _moment(number: float, units: str, calendar: str) -> str | None:
+    try:
+        moments = netCDF4.num2date(
+            np.array([number]), units, calendar or "standard", False, only_use_python_datetimes=True
+        )
+    except (ValueError, OverflowError, TypeError):
+        return None
+    moment = np.asarray(moments).reshape(-1)[0]
+    if not isinstance(moment, datetime) or not 1970 <= moment.year < 2100:
+        return None
+    return iso(moment.replace(tzinfo=UTC))
+
+
+def _check_magic(path: Path) -> None:
+    if is_netcdf(path):
+        return
+    if is_hdf4(path):
+        raise UnusableInputError("is HDF4, which is not read here; convert it to GeoTIFF or NetCDF first")
+    with path.open("rb") as file:
+        start = file.read(16)
+    raise UnusableInputError(f"is no NetCDF: it begins with {clean(start.decode('latin-1'))!r}")
+
+
+def _library_error(error: OSError) -> Exception:
+    """The library reports damage as OSError with a negative number; a positive one is the system's."""
+    if error.errno is not None and error.errno > 0:
+        return error
+    return UnusableInputError(f"is damaged NetCDF ({clean(error.strerror or error, 80)})")
+
+
+def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> NDArray[np.generic]:
+    name, shape = clean(variable.name), variable.shape
+    if len(shape) < 2 or any(size != 1 for size in shape[:-2]):
+        raise UnusableInputError(
+            f"{name} has dimensions {shape}: one picture (y, x) a file is wanted; write each into its own"
+        )
+    height, width = shape[-2:]
+    if height * width > settings.max_pixels:
+        raise UnusableInputError(
+            f"{name} has {height} x {width} pixels, archive.max_pixels allows {settings.max_pixels}"
+        )
+    if height < 2 or width < 2:
+        raise UnusableInputError(f"{name} is {height} x {width} pixels: no picture")
+    if not isinstance(variable.dtype, np.dtype) or variable.dtype.kind not in "iuf":
+        raise UnusableInputError(f"{name} holds {clean(variable.dtype, 30)}, real numbers are wanted")
+    size = height * width * variable.dtype.itemsize
+    if size > _SMALL_BYTES and size > _EMPTINESS * path.stat().st_size:
+        raise UnusableInputError(
+            f"{name} declares {height} x {width} pixels in {path.stat().st_size} bytes: an empty picture "
+            "or a bomb"
+        )
+    return np.asarray(variable[(0,) * (len(shape) - 2)])
+
+
+def _fills(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[float, ...]:
+    fills: list[float] = []
+    for name in _FILL_NAMES:
+        if name not in attrs or isinstance(attrs[name], str):
+            continue
+        for item in np.asarray(attrs[name]).reshape(-1)[:8]:
+            value = np.asarray(item)
+            if value.dtype.kind == "i" and dtype.kind == "u" and value < 0:
+                value = value.astype(dtype.str.replace("u", "i")).view(dtype)
+            fills.append(float(value))
+    return tuple(fills)
+
+
+def _outside_valid_range(
+    values: NDArray[np.generic], attrs: Mapping[str, Any], scale: float, offset: float
+) -> NDArray[np.bool_] | None:
+    """True outside valid_range or valid_min/valid_max; limits are packed numbers, as CF has it.
+
+    Limits of floating point on packed integers are meant unpacked: a common slip that would lose the scene.
+    """
+    limits: list[Any] = [attrs.get("valid_min"), attrs.get("valid_max")]
+    if "valid_range" in attrs and np.size(attrs["valid_range"]) == 2:
+        limits = list(np.asarray(attrs["valid_range"]).reshape(-1))
+    outside: NDArray[np.bool_] | None = None
+    for limit, above in zip(limits, (False, True), strict=True):
+        if limit is None or isinstance(limit, str) or np.size(limit) != 1:
+            continue
+        bound = float(np.asarray(limit).reshape(-1)[0])
+        unpacked = np.asarray(limit).dtype.kind == "f" and values.dtype.kind in "iu"
+        bound = (bound - offset) / scale if unpacked else bound
+        numbers: NDArray[Any] = values
+        over = numbers > bound if above == (scale > 0 or not unpacked) else numbers < bound
+        outside = over if outside is None else outside | over
+    return outside

@@ -1,0 +1,152 @@
+"""What a store says about itself: CF for programs, ACDD for catalogs, provenance for doubters.
+
+The temperature has no `valid_min` or `valid_max`: programs that honor them would hide a fire.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from xarray.backends.zarr import FillValueCoder
+
+from pipeline.products.store.georeference import bounds_degrees, convention_attributes, footprint
+from pipeline.scene import FLAG_MEANINGS, Enhancement, Quantity
+from pipeline.text import one_line, plain_json
+
+# Quantity to the CF standard name, which is also the variable's name.
+STANDARD_NAMES: Mapping[Quantity, str] = {
+    "brightness_temperature": "toa_brightness_temperature",
+    "surface_temperature": "surface_temperature",
+    "sea_surface_temperature": "sea_surface_temperature",
+}
+FLAG_VARIABLE = "quality_flag"
+SHARPENED_VARIABLE = "sharpened"
+# xarray's own spelling of NaN in Zarr v3; a plain JSON NaN would not open, none would hide the nodata value.
+_FILL_NAN = FillValueCoder.encode(float("nan"), np.dtype("float32"))
+
+
+def temperature_attributes(enhancement: Enhancement) -> dict[str, Any]:
+    """Of the temperature, except its range, which is known only when it has been written."""
+    name = STANDARD_NAMES[enhancement.scene.quantity]
+    return {
+        "standard_name": name,
+        "long_name": f"{name.replace('_', ' ')}, enlarged x{enhancement.scale}",
+        "cell_methods": "area: mean",
+        "comment": "A finer grid is not a finer measurement: blurred and averaged as the sensor does it, "
+        "this is the scene within its noise; finer detail is estimated.",
+        "ancillary_variables": f"{name}_uncertainty {FLAG_VARIABLE}",
+        "coverage_content_type": "physicalMeasurement",
+        **_shared(enhancement),
+    }
+
+
+def uncertainty_attributes(enhancement: Enhancement) -> dict[str, Any]:
+    """Of the standard error of the temperature."""
+    name = STANDARD_NAMES[enhancement.scene.quantity]
+    return {
+        "standard_name": f"{name} standard_error",
+        "long_name": f"standard error of {name.replace('_', ' ')}",
+        "comment": "Of single pixels, from the scene's self-test one scale up. Errors of neighbors are not "
+        "independent: that of a mean does not fall with the root of the number of pixels. The sensor's "
+        "calibration and the retrieval's emissivity are not in it.",
+        "coverage_content_type": "qualityInformation",
+        **_shared(enhancement),
+    }
+
+
+def flag_attributes(enhancement: Enhancement) -> dict[str, Any]:
+    """Of the flags; zero means good, so that no fill value is declared."""
+    shared = _shared(enhancement)
+    return {
+        "standard_name": FLAG_VARIABLE,
+        "long_name": "how far a pixel can be trusted",
+        "flag_values": list(FLAG_MEANINGS),
+        "flag_meanings": " ".join(FLAG_MEANINGS.values()),
+        "coverage_content_type": "qualityInformation",
+        **{name: shared[name] for name in ("grid_mapping", "coordinates") if name in shared},
+    }
+
+
+def sharpened_attributes(enhancement: Enhancement) -> dict[str, Any]:
+    """Of the picture for the eye: deliberately without a standard name, for it is no measurement."""
+    return {
+        "long_name": "unsharp-masked temperature for viewing, not for measuring",
+        "coverage_content_type": "image",
+        **_shared(enhancement),
+    }
+
+
+def group_attributes(
+    enhancement: Enhancement, *, created: str, institution: str, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of the whole store.
+
+    Args:
+        enhancement: The sharpened scene.
+        created: UTC time of production, ISO 8601 with Z.
+        institution: Who publishes; left out if empty.
+        extra: More attributes, from whoever runs the pipeline (run, recipe); they win over ours.
+    """
+    scene, name = enhancement.scene, STANDARD_NAMES[enhancement.scene.quantity]
+    files = [one_line(PurePath(file).name) for file in scene.ref.files]
+    words = name.replace("_", " ")
+    attributes: dict[str, Any] = {
+        "Conventions": "CF-1.11, ACDD-1.3",
+        "title": f"{words} of {scene.ref.scene_id}, enlarged x{enhancement.scale}",
+        "summary": f"Super-resolved {words} in kelvin from {scene.sensor.name}, "
+        "with a standard error and a quality flag for every pixel.",
+        "id": f"{scene.ref.scene_id}_x{enhancement.scale}",
+        "keywords": f"{words}, thermal infrared, super-resolution",
+        "source": f"{scene.sensor.name}: {', '.join(files)}",
+        "history": f"{created} thermal-sr {version('thermal-sr')}: enlarged x{enhancement.scale} "
+        f"from {files[0] if files else scene.ref.scene_id}",
+        "processing_level": "derived",
+        "date_created": created,
+        "sr_scale_factor": enhancement.scale,
+        "sr_fallback": one_line(enhancement.fallback),
+        "input_files": ", ".join(files),
+        "input_sha256": scene.ref.digest,
+        "input_assumptions": "; ".join(one_line(text) for text in scene.assumptions),
+        "software_version": version("thermal-sr"),
+        "provenance": json.dumps(plain_json(enhancement.provenance), sort_keys=True),
+        "georeferenced": "true" if scene.grid.georeferenced else "false",
+        "georeference_source": one_line(scene.facts.get("crs", "")),
+    }
+    if institution:
+        attributes["institution"] = institution
+    if scene.ref.acquired is not None:
+        attributes |= {"time_coverage_start": scene.ref.acquired, "time_coverage_end": scene.ref.acquired}
+    grid = {**_geospatial(enhancement), **convention_attributes(enhancement.grid)}
+    return {**attributes, **grid, **{key: plain_json(value) for key, value in extra.items()}}
+
+
+def _shared(enhancement: Enhancement) -> dict[str, Any]:
+    """Units, fill value and the links to the coordinates, for every kelvin variable."""
+    grid, attributes = enhancement.grid, {"units": "K", "_FillValue": _FILL_NAN}
+    scalars = []
+    if grid.crs_wkt is not None:
+        attributes["grid_mapping"] = "spatial_ref"
+        scalars.append("spatial_ref")
+    if enhancement.scene.ref.acquired is not None:
+        scalars.append("time")
+    if scalars:
+        attributes["coordinates"] = " ".join(scalars)
+    return attributes
+
+
+def _geospatial(enhancement: Enhancement) -> dict[str, Any]:
+    bounds = bounds_degrees(footprint(enhancement.scene.grid))
+    if bounds is None:
+        return {}
+    west, south, east, north = bounds
+    return {
+        "geospatial_lon_min": west,
+        "geospatial_lat_min": south,
+        "geospatial_lon_max": east,
+        "geospatial_lat_max": north,
+    }

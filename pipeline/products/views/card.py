@@ -1,0 +1,348 @@
+"""The quality card: what a person should know of a product, seen in ten seconds.
+
+The largest words say how it ended. Then the piece of the scene with the most texture:
+bicubic, product, their difference, how sure, which flags; at last where that piece
+lies, how the training went, and the numbers. Where a prior was used without training,
+the self-test stands in its place: on how many tiles the product beat bicubic.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from pipeline.grid import Window
+from pipeline.products.store.attributes import FLAG_VARIABLE
+from pipeline.products.store.zarr_store import open_store, temperature_name
+from pipeline.products.view_context import CurvePoint, ViewContext
+from pipeline.products.views.most_textured import most_textured
+from pipeline.products.views.overview import shrink, shrink_factor, store_reader
+from pipeline.products.views.palette import color_scale
+from pipeline.scene import FLAG_MEANINGS
+from pipeline.text import latin_line
+
+DETAIL_PX = 320  # product pixels a side of the piece that is shown
+LARGEST_DETAIL_PX = 256  # the same in scene pixels
+OVERVIEW_PX = 900
+_HALO_PX = 4  # bicubic looks two pixels far
+_MOST_NUMBERS = 30
+_FIRST_NUMBERS = (
+    "gain",
+    "selftest_skill_vs_bicubic",
+    "selftest_skill_vs_base",
+    "selftest_rmse_k",
+    "tiles_beating_bicubic_fraction",
+    "tiles_beating_base_fraction",
+    "worst_tile_vs_bicubic",
+    "consistency_rmse_k",
+    "consistency_bias_k",
+    "uncertainty_coverage",
+    "scale_invariance",
+    "resolution_bicubic_px",
+    "resolution_product_px",
+    "resolution_product_m",
+)
+# Said elsewhere on the card, in words, or for those who read the record.
+_NO_NUMBERS = {
+    "scale_alarm",
+    "native_source",
+    "uncertainty_calibrated",
+    "worst_tile_vs_base",
+    "resolution_base_px",
+    "resolution_base_m",
+    "resolution_bicubic_m",
+}
+_WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
+    15,
+    16.6,
+    0.35,
+    0.25,
+    1.55,
+    4.6,
+    5.75,
+)
+# Flag value to color: good is calm, what wants a second look is not.
+_FLAG_COLORS = {0: "#d9ead3", 1: "#ffffff", 2: "#6fa8dc", 3: "#f6b26b", 4: "#8e7cc3", 5: "#cc0000"}
+_UNITS = {"_k": " K", "_fraction": " %", "_px": " px", "_s": " s", "_m": " m", "_um": " µm"}
+LITTLE_WON = 0.02  # of bicubic's error in the self-test; less is said in the color of a warning
+_DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
+
+
+@dataclass(frozen=True)
+class _Detail:
+    """The piece that is shown, on the product's grid; all (y, x)."""
+
+    window: Window
+    bicubic: NDArray[np.float32]
+    product: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+    flag: NDArray[np.uint8]
+
+
+def write_card(store: Path, context: ViewContext) -> list[Path]:
+    """The view: one picture; whatever is not known is left out of it."""
+    with open_store(store) as dataset:
+        name = temperature_name(dataset)
+        detail = _read_detail(context, dataset, name)
+        shape = context.enhancement.grid.shape
+        overview = shrink(store_reader(dataset[name]), shape, shrink_factor(shape, OVERVIEW_PX))
+    with _DRAWING:
+        figure = Figure(figsize=(_WIDTH_IN, _HEIGHT_IN), dpi=110, facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        _draw(figure, detail, overview, context)
+        canvas.print_figure(context.files.card, metadata={"Title": latin_line(context.files.scene_id)})
+    return [context.files.card]
+
+
+def bicubic(temperature: NDArray[np.float32], window: Window, scale: int) -> NDArray[np.float32]:
+    """A window of the scene enlarged by cubic convolution, corners kept; NaN where the scene has none."""
+    grown = window.grow(_HALO_PX, (temperature.shape[0], temperature.shape[1]))
+    values = temperature[grown.slices]
+    missing = ~np.isfinite(values)
+    if missing.all():
+        return np.full((window.height * scale, window.width * scale), np.nan, np.float32)
+    if missing.any():
+        nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+        values = values[tuple(np.asarray(nearest))]
+    size = grown.width * scale, grown.height * scale
+    large = np.array(Image.fromarray(values).resize(size, Image.Resampling.BICUBIC))
+    large[missing.repeat(scale, 0).repeat(scale, 1)] = np.nan
+    return large[window.within(grown).refine(scale).slices]
+
+
+def number_lines(figures: Mapping[str, float | str | None]) -> list[tuple[str, str]]:
+    """Figures in words with their units, in the given order; those that are not known are left out."""
+    lines = []
+    for name, value in figures.items():
+        if value is None or value == "" or (isinstance(value, float) and not np.isfinite(value)):
+            continue
+        ending = next((ending for ending in _UNITS if name.endswith(ending)), "")
+        words = latin_line(name.removesuffix(ending).replace("_", " "))
+        if isinstance(value, str):
+            lines.append((words, latin_line(value)))
+        else:
+            shown = 100 * value if ending == "_fraction" else value
+            digits = ".4g" if abs(shown) >= 1e-3 else ".1g"
+            lines.append((words, f"{shown:{digits}}{_UNITS.get(ending, '')}"))
+    return lines
+
+
+def _read_detail(context: ViewContext, dataset: Any, name: str) -> _Detail:
+    enhancement = context.enhancement
+    scale, temperature = enhancement.scale, enhancement.scene.temperature
+    window = most_textured(temperature, max(1, min(LARGEST_DETAIL_PX, DETAIL_PX // scale)))
+    fine = window.refine(scale)
+    return _Detail(
+        window=window,
+        bicubic=bicubic(temperature, window, scale),
+        product=np.asarray(dataset[name][fine.slices]),
+        uncertainty=np.asarray(dataset[f"{name}_uncertainty"][fine.slices]),
+        flag=np.asarray(dataset[FLAG_VARIABLE][fine.slices]),
+    )
+
+
+def _draw(figure: Figure, detail: _Detail, overview: NDArray[np.float32], context: ViewContext) -> None:
+    """Place three rows of three; positions are inches, because pictures must not be squeezed."""
+    ours = color_scale(np.concatenate([detail.bicubic, detail.product]))
+    whole = color_scale(context.enhancement.scene.temperature)
+    difference = detail.product - detail.bicubic
+    most = max(_percentile(np.abs(difference), 99), 1e-3)
+    high = max(_percentile(detail.uncertainty, 99), 1e-3)
+    kelvin = {"cmap": "turbo", "vmin": ours.low_k, "vmax": ours.high_k}
+    _picture(figure, (0, 0), detail.bicubic, "bicubic", **kelvin)
+    _picture(figure, (0, 1), detail.product, f"product x{context.enhancement.scale}", **kelvin)
+    _picture(figure, (0, 2), difference, "product minus bicubic", cmap="RdBu_r", vmin=-most, vmax=most)
+    known = "" if context.figures.get("uncertainty_calibrated", 1.0) else ", not calibrated"
+    _picture(
+        figure, (1, 0), detail.uncertainty, f"uncertainty (1 sigma{known})", cmap="magma", vmin=0, vmax=high
+    )
+    _flags(figure, (1, 1), detail.flag, context.summary.flag_fractions)
+    limits = {"cmap": "turbo", "vmin": whole.low_k, "vmax": whole.high_k}
+    axes = _picture(figure, (1, 2), overview, "whole product, the piece framed", **limits)
+    _frame(axes, detail.window, overview, context)
+    _lower_left(figure, context)
+    _numbers(figure, context)
+    _headline(figure, context)
+
+
+def headline(context: ViewContext) -> tuple[str, bool]:
+    """The verdict in one line, and whether it is a good one."""
+    enhancement, figures = context.enhancement, context.figures
+    gain, won = figures.get("gain"), figures.get("selftest_skill_vs_bicubic")
+    if enhancement.fallback:
+        verdict = f"fell back to the base: {latin_line(enhancement.fallback)}"
+    elif isinstance(gain, int | float) and gain > 0:
+        verdict = f"sharpened by the network, gain {gain:.2f}"
+    else:
+        verdict = "sharpened by the base, no network"
+    good = not enhancement.fallback
+    if isinstance(won, int | float):
+        verdict += f"; self-test {won:+.0%} on bicubic"
+        good = good and won >= LITTLE_WON
+    if figures.get("scale_alarm"):
+        verdict, good = f"{verdict}. Alarm: {latin_line(str(figures['scale_alarm']))}", False
+    return verdict, good
+
+
+def _headline(figure: Figure, context: ViewContext) -> None:
+    enhancement, scene = context.enhancement, context.enhancement.scene
+    verdict, good = headline(context)
+    color = "#38761d" if good else "#b45f06"
+    spacing = max(scene.gsd_m)
+    sizes = f", {spacing:.4g} m to {spacing / enhancement.scale:.4g} m" if np.isfinite(spacing) else ""
+    quantity, when = scene.quantity.replace("_", " "), scene.ref.acquired or "undated"
+    described = f"{quantity}, {latin_line(scene.sensor.name)}, {when}, x{enhancement.scale}{sizes}"
+    size = 22 if len(verdict) < 70 else 15
+    lines: list[tuple[str, float, dict[str, Any]]] = [
+        (
+            "\n".join(textwrap.wrap(verdict, 110)[:2]),
+            _HEIGHT_IN - 0.12,
+            {"size": size, "weight": "bold", "color": color},
+        ),
+        (scene.ref.scene_id, _HEIGHT_IN - 0.72, {"size": 12}),
+        (described, _HEIGHT_IN - 0.97, {"size": 12}),
+    ]
+    for words, top, looks in lines:
+        figure.text(0.5, top / _HEIGHT_IN, words, ha="center", va="top", parse_math=False, **looks)
+
+
+def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place given in inches from the lower left corner."""
+    place = (left / _WIDTH_IN, bottom / _HEIGHT_IN, width / _WIDTH_IN, height / _HEIGHT_IN)
+    return figure.add_axes(place)
+
+
+def _panel(figure: Figure, place: tuple[int, int], title: str) -> tuple[Axes, float, float]:
+    """Axes for a picture at a row and column, with the left and bottom of the strip below it."""
+    row, column = place
+    left = _MARGIN_IN + column * (_PANEL_IN + _GAP_IN)
+    bottom = _HEIGHT_IN - _HEADER_IN - row * _ROW_IN - _PANEL_IN
+    axes = _axes(figure, left, bottom, _PANEL_IN, _PANEL_IN)
+    axes.set_title(title, fontsize=14)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_facecolor("#eeeeee")
+    return axes, left, bottom
+
+
+def _picture(
+    figure: Figure, place: tuple[int, int], values: NDArray[np.float32], title: str, **limits: Any
+) -> Axes:
+    axes, left, bottom = _panel(figure, place, title)
+    image = axes.imshow(values, interpolation="nearest", **limits)
+    figure.colorbar(
+        image,
+        cax=_axes(figure, left, bottom - 0.22, _PANEL_IN, 0.14),
+        orientation="horizontal",
+        format="%g K",
+    )
+    return axes
+
+
+def _flags(
+    figure: Figure, place: tuple[int, int], flag: NDArray[np.uint8], fractions: Mapping[str, float]
+) -> None:
+    axes, *_ = _panel(figure, place, "flags (share of the whole product)")
+    colors = [_FLAG_COLORS.get(value, "#000000") for value in sorted(FLAG_MEANINGS)]
+    norm = BoundaryNorm(np.arange(len(colors) + 1) - 0.5, len(colors))
+    axes.imshow(flag, interpolation="nearest", cmap=ListedColormap(colors), norm=norm)
+    handles = [
+        Patch(
+            facecolor=_FLAG_COLORS.get(value, "#000000"),
+            edgecolor="black",
+            label=f"{meaning.replace('_', ' ')} {100 * fractions.get(meaning, 0):.3g} %",
+        )
+        for value, meaning in FLAG_MEANINGS.items()
+    ]
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=10.5
+    )
+
+
+def _frame(axes: Axes, window: Window, overview: NDArray[np.float32], context: ViewContext) -> None:
+    """Show where the piece lies; white in black, to be seen on any color."""
+    share = overview.shape[1] / context.enhancement.scene.grid.width
+    corner = window.column * share - 0.5, window.row * share - 0.5
+    for color, width in (("black", 4), ("white", 2)):
+        frame = Rectangle(
+            corner, window.width * share, window.height * share, fill=False, edgecolor=color, linewidth=width
+        )
+        axes.add_patch(frame)
+
+
+def _lower_left(figure: Figure, context: ViewContext) -> None:
+    """The training, or the self-test where nothing was trained."""
+    axes = _axes(figure, _MARGIN_IN + 0.45, 0.6, _PANEL_IN - 0.45, 2.6)
+    tiles = (context.enhancement.provenance.get("selftest") or {}).get("vs_bicubic", {})
+    if context.curve:
+        _curve(axes, context.curve)
+    elif sum(tiles.get("tiles", ())):
+        _tiles(axes, tiles["edges"], tiles["tiles"])
+    else:
+        axes.set_title("training", fontsize=14)
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "none", ha="center", va="center", fontsize=13, color="#666666")
+
+
+def _tiles(axes: Axes, edges: Sequence[float], counts: Sequence[int]) -> None:
+    """How many tiles of the self-test were won against bicubic, and by how much."""
+    starts, widths = np.asarray(edges[:-1]), np.diff(edges)
+    won = starts + widths / 2 < 1
+    axes.bar(
+        starts, counts, widths, align="edge", color=np.where(won, "#38761d", "#f6b26b"), edgecolor="white"
+    )
+    axes.axvline(1, color="black", linewidth=1)
+    share = np.asarray(counts)[won].sum() / sum(counts)
+    axes.set_title(f"self-test: {100 * share:.3g} % of tiles better than bicubic", fontsize=14)
+    axes.set_xlabel("error of the product / error of bicubic, tiles of 16 x 16 px")
+    axes.set_ylabel("tiles")
+    axes.set_xlim(edges[0], edges[-1])
+    axes.grid(alpha=0.3, axis="y")
+
+
+def _curve(axes: Axes, curve: Sequence[CurvePoint]) -> None:
+    axes.set_title("training", fontsize=14)
+    axes.plot([step for step, _, _ in curve], [loss for _, loss, _ in curve], color="#999999", label="loss")
+    judged = [(step, validation) for step, _, validation in curve if validation is not None]
+    if judged:
+        steps, validations = zip(*judged, strict=True)
+        axes.plot(steps, validations, color="#38761d", marker="o", markersize=3, label="validation")
+    axes.set_xlabel("step")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+
+
+def _numbers(figure: Figure, context: ViewContext) -> None:
+    """The figures in two columns, what matters most first; flags have their own legend."""
+    known = {**context.figures, **context.summary.figures()}
+    first = [name for name in _FIRST_NUMBERS if name in known]
+    told = {*first, *_NO_NUMBERS}
+    rest = [name for name in known if name not in told and not name.startswith("flag_")]
+    lines = number_lines({name: known[name] for name in first + rest})[:_MOST_NUMBERS]
+    half = max(10, -(-len(lines) // 2))
+    for number, (words, value) in enumerate(lines):
+        column, row = divmod(number, half)
+        left = _MARGIN_IN + (column + 1) * (_PANEL_IN + _GAP_IN)
+        y = (3.3 - row * 3.0 / half) / _HEIGHT_IN
+        looks: dict[str, Any] = {"va": "top", "fontsize": 11, "parse_math": False}
+        figure.text(left / _WIDTH_IN, y, words[:36], color="#444444", **looks)
+        figure.text((left + _PANEL_IN) / _WIDTH_IN, y, value[:28], ha="right", weight="bold", **looks)
+
+
+def _percentile(values: NDArray[np.float32], percent: float) -> float:
+    valid = values[np.isfinite(values)]
+    return float(np.percentile(valid, percent)) if valid.size else 0.0

@@ -1,0 +1,140 @@
+"""Cloud-optimized GeoTIFF views of the store: temperature, uncertainty, flags.
+
+GDAL builds them from a plain staged GeoTIFF, because it wants to see the pixels
+more than once and memory has to stay small. Whatever the file should say is said in
+the staged file already: editing a finished one would break its order of bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+import xarray as xr
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.windows import Window as RasterWindow
+
+from pipeline.grid import Grid, tile_windows
+from pipeline.products.store.attributes import FLAG_VARIABLE
+from pipeline.products.store.zarr_store import open_store, temperature_name
+from pipeline.products.view_context import ViewContext
+from pipeline.scene import FLAG_MEANINGS
+from pipeline.text import one_line
+
+log = logging.getLogger(__name__)
+
+BLOCK_PX = 512
+CACHE_MB = 128  # GDAL's default is a share of the machine's memory
+READ_PX = 2048  # side of the piece that is held in memory while staging
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One variable of the store on its way into a file of its own."""
+
+    values: xr.DataArray
+    grid: Grid
+    unit: str
+    nodata: float | None
+    overviews: str
+    tags: Mapping[str, str]
+
+
+def write_cogs(store: Path, context: ViewContext) -> list[Path]:
+    """The view: three strictly valid files with the store's pixels, bit for bit."""
+    grid, kelvin = context.enhancement.grid, context.settings.overview_resampling
+    with open_store(store) as dataset:
+        name = temperature_name(dataset)
+        jobs = {
+            context.files.temperature_cog: (name, "K", float("nan"), kelvin),
+            context.files.uncertainty_cog: (f"{name}_uncertainty", "K", float("nan"), kelvin),
+            context.files.quality_cog: (FLAG_VARIABLE, "1", None, "mode"),
+        }
+        for path, (variable, unit, nodata, overviews) in jobs.items():
+            band = _Band(dataset[variable], grid, unit, nodata, overviews, _tags(context, variable))
+            write_cog(path, band, context=context)
+    return list(jobs)
+
+
+def write_cog(path: Path, band: _Band, *, context: ViewContext) -> None:
+    """Write one variable as one file, through a staged neighbor that is deleted afterwards."""
+    staged = path.with_name(f".staged-{uuid.uuid4().hex[:8]}.tif")
+    floats = band.values.dtype.kind == "f"
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
+        # A scene whose place is unknown is said to be so in the store, the item and the record.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            _stage(staged, band)
+            rasterio.shutil.copy(
+                staged,
+                path,
+                driver="COG",
+                compress=context.settings.cog_compression.upper(),
+                level=min(context.settings.compression, 9),
+                predictor="FLOATING_POINT" if floats else "STANDARD",
+                blocksize=BLOCK_PX,
+                bigtiff="IF_SAFER",
+                overview_resampling=band.overviews.upper(),
+                statistics="YES" if floats else "NO",
+            )
+        finally:
+            staged.unlink(missing_ok=True)
+    log.debug("%s: %s written", context.files.scene_id, path.name)
+
+
+def _stage(path: Path, band: _Band) -> None:
+    """A plain tiled GeoTIFF with everything the view has to say; sparse, fast, soon gone."""
+    floats = band.values.dtype.kind == "f"
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "dtype": band.values.dtype.name,
+        "count": 1,
+        "height": band.grid.height,
+        "width": band.grid.width,
+        "crs": None if band.grid.crs_wkt is None else rasterio.CRS.from_wkt(band.grid.crs_wkt),
+        "nodata": band.nodata,
+        "tiled": True,
+        "blockxsize": BLOCK_PX,
+        "blockysize": BLOCK_PX,
+        "compress": "zstd",
+        "zstd_level": 1,
+        "predictor": 3 if floats else 2,
+        "bigtiff": "IF_SAFER",
+        "sparse_ok": True,
+    }
+    if band.grid.transform is not None:
+        profile["transform"] = band.grid.transform
+    with rasterio.open(path, "w", **profile) as target:
+        target.update_tags(**band.tags, AREA_OR_POINT="Area")
+        target.descriptions = (str(band.values.name),)
+        target.units = (band.unit,)
+        for window in tile_windows(band.grid.shape, READ_PX):
+            rows, columns = window.slices
+            values = np.asarray(band.values[rows, columns])
+            place = RasterWindow(window.column, window.row, window.width, window.height)
+            target.write(values, 1, window=place)
+
+
+def _tags(context: ViewContext, variable: str) -> dict[str, str]:
+    enhancement = context.enhancement
+    tags = {
+        "scene_id": enhancement.scene.ref.scene_id,
+        "sr_scale_factor": str(enhancement.scale),
+        "input_sha256": enhancement.scene.ref.digest,
+        "georeferenced": str(enhancement.grid.georeferenced).lower(),
+        "TIFFTAG_SOFTWARE": "thermal-sr",
+        **{name: one_line(value) for name, value in context.tags.items()},
+    }
+    if variable == FLAG_VARIABLE:
+        tags["flag_meanings"] = ", ".join(f"{value} {meaning}" for value, meaning in FLAG_MEANINGS.items())
+    if context.created:
+        tags["TIFFTAG_DATETIME"] = context.created.replace("-", ":").replace("T", " ").rstrip("Z")
+    return tags

@@ -1,0 +1,93 @@
+"""A base, or a network over its base, as something that enlarges a piece of a scene.
+
+The network sees unitless numbers, but what it adds is taken as a difference to the base and put on top
+of the base in kelvin: a network that adds nothing gives the base to the last bit.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from pipeline.superres.applying.upscaler import Floats, Upscaler
+from pipeline.superres.networks.device import Precision, body_dtype, device_lock, sees_everything
+from pipeline.superres.sensing.normalize import Normalization
+
+
+class Enlargement(Protocol):
+    """What a base offers: (y, x) to (scale * y, scale * x) float32, with its reach in LR pixels."""
+
+    @property
+    def scale(self) -> int:
+        """Linear enlargement."""
+
+    @property
+    def reach_px(self) -> int:
+        """How far one LR pixel can change the answer, in LR pixels."""
+
+    def __call__(self, lr: Floats, /) -> Floats:
+        """The enlarged scene."""
+
+
+def base_upscaler(base: Enlargement) -> Upscaler:
+    """A base by itself, as an `Upscaler`: what is published where the network is off."""
+    return Upscaler(lambda lr, _: base(lr), base.scale, base.reach_px)
+
+
+def network_upscaler(
+    network: torch.nn.Module,
+    *,
+    base: Enlargement,
+    units: Normalization | None = None,
+    device: torch.device,
+    mixed_precision: Precision = "off",
+) -> Upscaler:
+    """A trained network over its base, as an `Upscaler`.
+
+    Args:
+        network: `forward(lr (n, 1, y, x), base (n, 1, s*y, s*x))` to (n, 1, s*y, s*x), and `reach_px`, how
+            far it looks in LR pixels. Moved to `device` and into evaluation mode, in place.
+        base: What the network adds detail to.
+        units: What the network sees; None hands over the scene's own numbers.
+        device: Where it runs.
+        mixed_precision: Of the body, by autocast (`body_dtype`). The network keeps its own last layer in
+            float32.
+
+    Returns:
+        Its reach is the network's plus the base's, since a network may look around in the base.
+    """
+    network.eval().to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lock = device_lock(device)
+    dtype = body_dtype(mixed_precision, device)
+
+    def answer(lr: Floats, base_hr: Floats) -> Floats:
+        with (
+            lock,
+            torch.inference_mode(),
+            torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
+        ):
+            hr = network(_to_tensor(lr, device), _to_tensor(base_hr, device))
+            return np.asarray(hr[0, 0].float().cpu().numpy())
+
+    def apply(lr: Floats, _: tuple[int, int]) -> Floats:
+        base_hr = base(lr)
+        if units is None:
+            return answer(lr, base_hr)
+        base_units = units.normalize(base_hr)
+        answer_units = answer(units.normalize(lr), base_units)
+        if units.clip:
+            return units.denormalize(answer_units)
+        added = answer_units - base_units
+        return base_hr + np.float32(units.scale_k) * added
+
+    reach_px = None if sees_everything(network) else int(network.reach_px) + base.reach_px  # type: ignore[arg-type]
+    return Upscaler(apply, base.scale, reach_px)
+
+
+def _to_tensor(pixels: Floats, device: torch.device) -> torch.Tensor:
+    """(y, x) to (1, 1, y, x) on the device."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)[None, None]
+    return tensor.contiguous(memory_format=torch.channels_last)

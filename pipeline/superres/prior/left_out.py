@@ -1,0 +1,184 @@
+"""How a prior is judged: on scenes from places it has never seen, by Wald's protocol.
+
+A left-out scene is degraded, recovered and compared with itself. Its own sensor teaches only from
+an octave down meanwhile, as in use, where nothing finer than the scene is to be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.grid import Window
+from pipeline.settings import InferSettings
+from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
+from pipeline.superres.applying.passes import passes
+from pipeline.superres.applying.windows import compute_passes, compute_window
+from pipeline.superres.bases.base import Base, back_projected_base, fit_base
+from pipeline.superres.bases.projection import Projection
+from pipeline.superres.networks.detail import DetailNetwork, detail_unit
+from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, octaves, train_prior
+from pipeline.superres.prior.weights import Prior
+from pipeline.superres.sensing.degrade import Degrade
+
+JUDGED_PX = (512, 384, 256, 192, 128, 96, 64)
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How a prior did on a scene that did not feed it, against that scene's own pixels.
+
+    Attributes:
+        scene: Its name.
+        site: Its site.
+        sensor: Its sensor.
+        scale: Linear enlargement.
+        noise_k: Added to the degraded scene.
+        rmse_k: Of the prior, with its projection.
+        base_rmse_k: Of the base that it adds to, with the same projection.
+        tikhonov_rmse_k: Of Tikhonov tuned on the degraded scene, without projection.
+        gain: Factor on what the prior adds to Tikhonov that would have been best, 0 to 1.5. A product mixes
+            just these two, and Tikhonov is the better of the bases.
+    """
+
+    scene: str
+    site: str
+    sensor: str
+    scale: int
+    noise_k: float
+    rmse_k: float
+    base_rmse_k: float
+    tikhonov_rmse_k: float
+    gain: float
+
+
+def judge(
+    prior: Prior, scene: PriorScene, *, scale: int, noise_k: float, psf_sigma_px: float, seed: int
+) -> Skill | None:
+    """Wald's protocol on the scene's most textured square; None where no whole square is large enough."""
+    truth = judged_square(scene.temperature, scale, scene.first_octave)
+    if truth is None:
+        return None
+    degrade = Degrade.gaussian(scale, psf_sigma_px)
+    generator = np.random.default_rng([seed, scale])
+    lr = degrade(truth)
+    lr = (lr + generator.normal(0.0, noise_k, lr.shape)).astype(np.float32)
+    valid = np.ones(lr.shape, dtype=np.bool_)
+    base = back_projected_base(degrade)
+    project = Projection.of(degrade, noise_k)
+    answer = apply_prior(prior.network(scale), lr, base, noise_k)
+    plain = compute_window(base_upscaler(base), lr, Window(0, 0, *lr.shape))
+    tikhonov = np.asarray(fit_base("tikhonov", lr, valid, degrade, noise_k, generator)(lr))
+    border = 2 * scale
+
+    def inside(picture: NDArray[np.float32]) -> NDArray[np.float64]:
+        return (picture - truth)[border:-border, border:-border].astype(np.float64)
+
+    added, lacking = inside(answer) - inside(tikhonov), -inside(tikhonov)
+    best = float((added * lacking).sum() / max(float((added**2).sum()), 1e-12))
+    rmse_k, base_rmse_k, tikhonov_rmse_k = (
+        float(np.sqrt(np.mean(inside(picture) ** 2)))
+        for picture in (project(answer, lr, valid), project(plain, lr, valid), tikhonov)
+    )
+    return Skill(
+        scene=scene.name,
+        site=scene.site,
+        sensor=scene.sensor,
+        scale=scale,
+        noise_k=noise_k,
+        rmse_k=rmse_k,
+        base_rmse_k=base_rmse_k,
+        tikhonov_rmse_k=tikhonov_rmse_k,
+        gain=float(np.clip(best, 0.0, 1.5)),
+    )
+
+
+def apply_prior(
+    network: DetailNetwork, lr: NDArray[np.float32], base: Base, noise_k: float
+) -> NDArray[np.float32]:
+    """`apply_network` after the network's units are set to the scene's."""
+    unit = detail_unit(torch.from_numpy(lr), torch.ones(lr.shape, dtype=torch.bool))
+    network.calibrate(unit=unit, noise=noise_k)
+    return apply_network(network, lr, base)
+
+
+def apply_network(network: DetailNetwork, lr: NDArray[np.float32], base: Base) -> NDArray[np.float32]:
+    """(y, x) kelvin without gaps, enlarged: the mean over the eight transformations, without projection."""
+    up = network_upscaler(network, base=base, device=torch.device("cpu"))
+    ways = passes(up, InferSettings(), np.random.default_rng(0))
+    return compute_passes(ways, lr, Window(0, 0, *lr.shape), "mean")[0]
+
+
+def judged_square(
+    temperature: NDArray[np.float32], scale: int, first_octave: int = 0
+) -> NDArray[np.float32] | None:
+    """The largest square without gaps among `JUDGED_PX`, and of those the one with the steepest gradients."""
+    level = next(octaves(temperature, 0.35, first_octave, first_octave + 1))
+    for side in JUDGED_PX:
+        if side % scale or side // scale < 4 * scale:
+            continue
+        starts = (range(0, size - side + 1, side // 2) for size in level.shape)
+        rows, columns = (list(start) for start in starts)
+        squares = [level[row : row + side, column : column + side] for row in rows for column in columns]
+        whole = [square for square in squares if np.isfinite(square).all()]
+        if whole:
+            return np.ascontiguousarray(max(whole, key=_texture))
+    return None
+
+
+def _texture(square: NDArray[np.float32]) -> float:
+    return sum(float(np.abs(np.diff(square, axis=axis)).mean()) for axis in (0, 1))
+
+
+def leave_sites_out(
+    scenes: Sequence[PriorScene],
+    settings: TeachSettings,
+    *,
+    scales: Sequence[int],
+    noises_k: Sequence[float],
+    psf_sigma_px: float,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[str, Prior], None] | None = None,
+) -> list[Skill]:
+    """For every site a prior without it, judged on all its scenes; its sensors teach from an octave down."""
+    skills = []
+    for site in dict.fromkeys(scene.site for scene in scenes):
+        judged = [scene for scene in scenes if scene.site == site]
+        others = [scene for scene in scenes if scene.site != site]
+        sensors = frozenset(scene.sensor for scene in judged)
+        prior = train_prior(others, settings, scales=scales, seed=seed, device=device, coarser=sensors)
+        for scene in judged:
+            for scale in scales:
+                for noise_k in noises_k:
+                    skill = judge(
+                        prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=psf_sigma_px, seed=seed
+                    )
+                    if skill is not None:
+                        skills.append(skill)
+        if progress is not None:
+            progress(site, prior)
+    return skills
+
+
+def with_skill(prior: Prior, skills: Sequence[Skill]) -> Prior:
+    """The prior with its record on the card, and the gain that the record recommends for each scale."""
+    scales: dict[str, Any] = {}
+    for name, facts in prior.card["scales"].items():
+        gains = [skill.gain for skill in skills if str(skill.scale) == name]
+        if gains:
+            facts = {
+                **facts,
+                "gain": float(np.clip(np.median(gains), 0.0, 1.0)),
+                # From scene to scene, not of the median: the next scene is one scene, not the mean of many.
+                "gain_error": float(np.std(gains)),
+            }
+        scales[name] = facts
+    return Prior(
+        prior.weights, {**prior.card, "scales": scales, "skill": [asdict(skill) for skill in skills]}
+    )

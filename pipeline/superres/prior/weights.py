@@ -1,0 +1,90 @@
+"""What other scenes teach: weights trained once on an archive, and the card that says on what.
+
+A prior is nearly free of sensor and scale, because its networks count in units of a scene's own
+detail. It is never asked to judge itself: its card holds its skill on scenes left out of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from pipeline.settings import NetworkSettings
+from pipeline.superres.networks import build_network
+from pipeline.superres.networks.detail import DetailNetwork
+from pipeline.superres.training.state import read_header
+
+VERSION = "thermal-sr prior 1"
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Networks by scale, and where they come from.
+
+    Attributes:
+        weights: Tensors by scale and parameter.
+        card: Plain JSON. `scales` maps each scale to `network` (its settings), `sigma` (RMS of the
+            missing detail in units of a scene's own), `base` (what it was trained over), `gain` and
+            `gain_error` (what the scenes left out of it recommend); `scenes` lists what fed it, with
+            digests; `skill` is its record on scenes that did not.
+    """
+
+    weights: Mapping[int, Mapping[str, Tensor]]
+    card: Mapping[str, Any]
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """The enlargements it has weights for."""
+        return tuple(sorted(self.weights))
+
+    def facts(self, scale: int) -> Mapping[str, Any]:
+        """The card's entry of one scale."""
+        entry: Mapping[str, Any] = self.card["scales"][str(scale)]
+        return entry
+
+    def fed_by(self, content_digest: str) -> bool:
+        """Whether a scene of this content was trained on: then its self-test proves nothing of the prior."""
+        return any(scene.get("digest") == content_digest for scene in self.card.get("scenes", ()))
+
+    def network(self, scale: int) -> DetailNetwork:
+        """A network with the prior's weights, in evaluation mode; calibrate `unit` and `noise` to a scene."""
+        facts = self.facts(scale)
+        network = build_network(NetworkSettings.model_validate(facts["network"]), scale, seed=0)
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                parameter.copy_(self.weights[scale][name].to(parameter.dtype))
+        network.calibrate(unit=1.0, sigma=float(facts["sigma"]))
+        return network.eval()
+
+    def save(self) -> bytes:
+        """As safetensors, weights in float16, the card in the header; the inverse of `load`."""
+        tensors = {
+            f"x{scale}.{name}": tensor.detach().cpu().to(torch.float16).contiguous()
+            for scale, named in self.weights.items()
+            for name, tensor in named.items()
+        }
+        # One entry only: safetensors writes several in any order, and equal priors should be equal files.
+        card = json.dumps({"version": VERSION, **self.card}, sort_keys=True)
+        return save(tensors, metadata={"card": card})
+
+    @classmethod
+    def load(cls, kept: bytes) -> Prior:
+        """Weights and card from a file's bytes.
+
+        Raises:
+            ValueError: If the bytes are damaged or no prior of this version.
+        """
+        card = json.loads(read_header(kept, "prior").get("card", "{}"))
+        if (version := card.pop("version", None)) != VERSION:
+            raise ValueError(f"prior: version {VERSION!r} is wanted, found {version!r}")
+        weights: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in load(kept).items():
+            scale, _, parameter = name.partition(".")
+            weights.setdefault(int(scale[1:]), {})[parameter] = tensor
+        return cls(weights, card)

@@ -1,0 +1,228 @@
+"""What the sensor would see of a finer scene.
+
+Blur by the optics (PSF), average over the detector's square, sample: the one forward
+model that makes training pairs, projects the answer back onto the observation and
+judges it. The detector's box always comes on top of the PSF that is given here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.superres.sensing.nested_grids import Picture, as_tensor, decimate, like, reference_k, spread
+
+BOX_AT_NYQUIST = 2 / math.pi  # contrast that the detector's square alone keeps at Nyquist
+FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+NO_BLUR_HR_PX = 0.05  # the next pixel would get less than 1e-80 of the light
+CENTER_TOLERANCE_PX = 0.01
+SEPARABLE_TOLERANCE = 1e-3
+MIN_WEIGHT = 0.5
+MAX_DENSE_PX = 4096
+
+
+@dataclass(frozen=True)
+class Degrade:
+    """Fine (HR) to coarse (LR), one row of weights per axis.
+
+    Attributes:
+        scale: Fine pixels in a coarse one, along each axis.
+        taps_y: Weights of HR rows, PSF and detector together; they sum to one.
+        taps_x: Weights of HR columns.
+        first_y: HR row of the first weight, counted from the first row of the LR pixel.
+        first_x: The same for columns.
+    """
+
+    scale: int
+    taps_y: tuple[float, ...]
+    taps_x: tuple[float, ...]
+    first_y: int
+    first_x: int
+
+    def __post_init__(self) -> None:
+        if self.scale < 1:
+            raise ValueError(f"scale must be at least 1, got {self.scale}")
+
+    @classmethod
+    def gaussian(cls, scale: int, psf_sigma_px: float) -> Degrade:
+        """A Gaussian PSF of `psf_sigma_px` LR pixels; 0 leaves the detector's average alone."""
+        if not (math.isfinite(psf_sigma_px) and psf_sigma_px >= 0):
+            raise ValueError(f"psf_sigma_px must be zero or positive, got {psf_sigma_px}")
+        sigma = psf_sigma_px * scale
+        if sigma < NO_BLUR_HR_PX:
+            return cls._from_lines(scale, np.ones(1), np.ones(1))
+        radius = math.ceil(4 * sigma)
+        psf = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+        return cls._from_lines(scale, psf, psf)
+
+    @classmethod
+    def cubic(cls, scale: int) -> Degrade:
+        """The anti-aliased bicubic reduction (a = -0.5) of image software; no sensor does this."""
+        distance = np.abs(np.arange(-2 * scale, 2 * scale) + 0.5) / scale
+        weights = keys_cubic(distance)
+        taps = tuple((weights / weights.sum()).tolist())
+        first = scale // 2 - 2 * scale
+        if scale % 2:
+            raise ValueError(f"the bicubic reduction is made for even scales, got {scale}")
+        return cls(scale, taps, taps, first, first)
+
+    @classmethod
+    def from_mtf(cls, scale: int, mtf_nyquist: float) -> Degrade:
+        """The Gaussian that leaves this contrast at the LR Nyquist frequency, detector's box included."""
+        return cls.gaussian(scale, sigma_from_mtf(mtf_nyquist))
+
+    @classmethod
+    def from_fwhm(cls, scale: int, fwhm_px: float) -> Degrade:
+        """A Gaussian PSF by its full width at half maximum, in LR pixels, without the detector's box."""
+        return cls.gaussian(scale, fwhm_px / FWHM_PER_SIGMA)
+
+    @classmethod
+    def from_kernel(cls, scale: int, kernel: NDArray[np.floating]) -> Degrade:
+        """A measured PSF on the fine grid, instead of a Gaussian.
+
+        Args:
+            scale: Fine pixels in a coarse one.
+            kernel: (y, x) with odd sides, any positive sum: where the light of one HR pixel goes.
+
+        Raises:
+            ValueError: If a side is even, the centroid is off (the product would be shifted), or the
+                kernel is no product of a column and a row.
+        """
+        kernel = np.asarray(kernel, dtype=np.float64)
+        if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
+            raise ValueError(f"the kernel must be 2-D with odd sides, got shape {kernel.shape}")
+        if not np.isfinite(kernel).all() or kernel.sum() <= 0:
+            raise ValueError(f"the kernel must be finite with a positive sum, got sum {kernel.sum():g}")
+        kernel = kernel / kernel.sum()
+        y, x = (line.sum(axis) for axis, line in ((1, kernel), (0, kernel)))
+        shift = [float(line @ (np.arange(line.size) - line.size // 2)) for line in (y, x)]
+        if max(map(abs, shift)) > CENTER_TOLERANCE_PX:
+            raise ValueError(
+                f"the kernel's centroid is {shift[0]:+.3f}, {shift[1]:+.3f} HR pixels (y, x) off its center, "
+                f"{CENTER_TOLERANCE_PX} allowed: center it, or the product is shifted"
+            )
+        if (rest := float(np.linalg.norm(kernel - np.outer(y, x)) / np.linalg.norm(kernel))) > (
+            SEPARABLE_TOLERANCE
+        ):
+            raise ValueError(
+                f"the kernel is no product of a column and a row (rest {rest:.1%}, "
+                f"{SEPARABLE_TOLERANCE:.1%} allowed): give a separable one"
+            )
+        return cls._from_lines(scale, y[::-1], x[::-1])  # light spreads by convolution, weights collect it
+
+    @classmethod
+    def _from_lines(cls, scale: int, psf_y: NDArray[np.float64], psf_x: NDArray[np.float64]) -> Degrade:
+        box = np.full(scale, 1 / scale)
+        y, x = (np.convolve(psf / psf.sum(), box) for psf in (psf_y, psf_x))
+        return cls(scale, tuple(y.tolist()), tuple(x.tolist()), -(psf_y.size // 2), -(psf_x.size // 2))
+
+    @property
+    def reach_px(self) -> int:
+        """How far beyond its own borders an LR pixel looks, in LR pixels, rounded up."""
+        return max(
+            math.ceil(max(-first, first + len(taps) - self.scale, 0) / self.scale)
+            for taps, first in ((self.taps_y, self.first_y), (self.taps_x, self.first_x))
+        )
+
+    def __call__(self, hr: Picture) -> Picture:
+        """What the sensor sees.
+
+        Args:
+            hr: (..., y, x), numpy or torch, sides divisible by scale; NaN for no data.
+
+        Returns:
+            (..., y/scale, x/scale), same kind and dtype. The weights of missing pixels go to the
+            valid ones; NaN where less than half of the weight is valid.
+        """
+        tensor = as_tensor(hr)
+        height, width = tensor.shape[-2:]
+        if height % self.scale or width % self.scale:
+            raise ValueError(f"{height} x {width} pixels cannot be divided by {self.scale}: crop first")
+        reference = reference_k(tensor)
+        valid = torch.isfinite(tensor)
+        if bool(valid.all()):
+            return like(self._blur(tensor - reference) + reference, hr)
+        weight = self._blur(valid.to(tensor.dtype))
+        filled = torch.where(valid, tensor - reference, torch.zeros((), dtype=tensor.dtype))
+        lr = self._blur(filled) / weight.clamp_min(MIN_WEIGHT) + reference
+        return like(lr.masked_fill(weight < MIN_WEIGHT - 1e-6, torch.nan), hr)
+
+    def _blur(self, tensor: Tensor) -> Tensor:
+        tensor = decimate(tensor, self.taps_y, self.first_y, scale=self.scale, axis=-2)
+        return decimate(tensor, self.taps_x, self.first_x, scale=self.scale, axis=-1)
+
+    def adjoint(self, lr: Picture) -> Picture:
+        """The transpose: every LR pixel back to where it was collected. (..., y, x), no NaN."""
+        tensor = spread(as_tensor(lr), self.taps_y, self.first_y, scale=self.scale, axis=-2)
+        return like(spread(tensor, self.taps_x, self.first_x, scale=self.scale, axis=-1), lr)
+
+    def pinv(self, lr: Picture) -> Picture:
+        """The smallest HR scene (in the sum of squares) that degrades to this LR scene exactly.
+
+        For scenes of moderate size: it holds a dense matrix per axis.
+
+        Raises:
+            ValueError: If a side has more than 4096 LR pixels.
+        """
+        tensor = as_tensor(lr)
+        if max(tensor.shape[-2:]) > MAX_DENSE_PX:
+            raise ValueError(
+                f"pinv is dense: at most {MAX_DENSE_PX} LR pixels a side, got {tuple(tensor.shape[-2:])}"
+            )
+        rows, columns = (
+            torch.from_numpy(_dense_pinv(self.scale, taps, first, size)).to(tensor)
+            for taps, first, size in (
+                (self.taps_y, self.first_y, tensor.shape[-2]),
+                (self.taps_x, self.first_x, tensor.shape[-1]),
+            )
+        )
+        return like(rows @ tensor @ columns.T, lr)
+
+    def mtf(self, frequency: NDArray[np.floating] | float, axis: int = -1) -> NDArray[np.float64]:
+        """Contrast kept at frequencies in cycles per LR pixel (Nyquist is 0.5), PSF and detector together."""
+        return np.abs(self.response(np.asarray(frequency, dtype=np.float64) / self.scale, axis))
+
+    def response(self, frequency: NDArray[np.floating], axis: int = -1) -> NDArray[np.complex128]:
+        """Transfer function at cycles per HR pixel; its phase counts from an LR pixel's first HR pixel."""
+        taps, first = (self.taps_x, self.first_x) if axis == -1 else (self.taps_y, self.first_y)
+        position = first + np.arange(len(taps))
+        wave = np.exp(2j * np.pi * np.multiply.outer(np.asarray(frequency, dtype=np.float64), position))
+        return np.asarray(wave @ np.asarray(taps), dtype=np.complex128)
+
+
+def keys_cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of a pixel at a distance >= 0 in cubic convolution.
+
+    Source: Keys, Cubic convolution interpolation for digital image processing, 1981, with a = -0.5.
+    """
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+
+
+def sigma_from_mtf(mtf_nyquist: float) -> float:
+    """Sigma in LR pixels of the Gaussian that, with the detector's box, leaves this contrast at Nyquist."""
+    if not 0 < mtf_nyquist <= BOX_AT_NYQUIST:
+        raise ValueError(
+            f"mtf_nyquist must be above 0 and at most {BOX_AT_NYQUIST:.3f}, what the detector's square alone "
+            f"keeps; got {mtf_nyquist}"
+        )
+    return math.sqrt(-2 * math.log(mtf_nyquist / BOX_AT_NYQUIST)) / math.pi
+
+
+def dense_matrix(scale: int, taps: tuple[float, ...], first: int, size: int) -> NDArray[np.float64]:
+    """One axis of a `Degrade` as a (size, scale*size) matrix, mirrored borders included."""
+    eye = torch.eye(scale * size, dtype=torch.float64)
+    return decimate(eye, taps, first, scale=scale, axis=-2).numpy()
+
+
+@lru_cache(maxsize=16)
+def _dense_pinv(scale: int, taps: tuple[float, ...], first: int, size: int) -> NDArray[np.float64]:
+    matrix = dense_matrix(scale, taps, first, size)
+    return np.asarray(np.linalg.pinv(matrix), dtype=np.float64)

@@ -1,0 +1,164 @@
+"""A prior from archives: read every scene, leave out every place in turn, train, judge, write.
+
+What is shipped with the project was made by this, from scenes in the public domain.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.archive import read_scene
+from pipeline.archive.discover import discover
+from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
+from pipeline.products.layout import write_bytes
+from pipeline.scene import Scene, SceneRef
+from pipeline.settings import ArchiveSettings
+from pipeline.superres.prior.left_out import judge, leave_sites_out, with_skill
+from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, train_prior
+from pipeline.superres.prior.weights import Prior
+from pipeline.superres.sensing.spectrum import oversampling
+
+log = logging.getLogger(__name__)
+
+NOISES_K = (0.0, 0.1)
+PSF_SIGMA_PX = 0.4  # a realistic sensor, for the judgment
+SAME_PLACE_DEG = 2.0  # scenes whose centers lie closer are one site and are left out together
+FINER_THAN_SENSOR = 1.5
+HELD_OUT = "what is held out"  # the "site" of scenes that never teach
+
+
+def teaching_scenes(
+    settings: ArchiveSettings, roots: Sequence[Path], *, exclude: Sequence[str] = ()
+) -> list[PriorScene]:
+    """Every readable scene of the archives, in kelvin.
+
+    Args:
+        settings: Rules of the archives; their root is replaced.
+        roots: Folders or files.
+        exclude: Scenes whose file name contains one of these are left out (another license, a test site).
+    """
+    scenes: dict[str, PriorScene] = {}
+    for root in roots:
+        here = settings.model_copy(update={"root": root.resolve(), "settle_s": 0.0})
+        for ref in discover(here).scenes:
+            name = Path(ref.files[0]).name
+            if any(word in name for word in exclude):
+                log.info("%s: left out as asked", name)
+                continue
+            try:
+                scenes[ref.digest] = _prior_scene(ref, read_scene(ref, here))
+            except (UnusableInputError, SkippedSceneError, UnreadableInputError) as error:
+                log.info("%s: does not teach: %s", name, error)
+    return list(scenes.values())
+
+
+def make_prior(
+    scenes: Sequence[PriorScene],
+    settings: TeachSettings,
+    *,
+    scales: Sequence[int],
+    seed: int,
+    device: torch.device,
+    judged: bool = True,
+    held_out: Sequence[PriorScene] = (),
+    keep: Callable[[str, Prior], None] = lambda _site, _prior: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Prior:
+    """The prior of all these scenes; its card holds the skill on scenes that did not feed what judged them.
+
+    Args:
+        scenes: To learn from.
+        settings: How.
+        scales: Enlargements.
+        seed: Of everything random.
+        device: Where to train.
+        judged: Train a prior without each place in turn, and judge it there.
+        held_out: Scenes that teach nothing and judge the prior itself.
+        keep: Given every site and the prior without it, gains by the other sites, and so for `held_out`: for
+            benchmarks.
+        progress: Told what was done.
+    """
+    skills = []
+    without: dict[str, Prior] = {}
+
+    def note(site: str, prior: Prior) -> None:
+        without[site] = prior
+        progress(f"judged without {site}")
+
+    if judged:
+        skills = leave_sites_out(
+            scenes,
+            settings,
+            scales=scales,
+            noises_k=NOISES_K,
+            psf_sigma_px=PSF_SIGMA_PX,
+            seed=seed,
+            device=device,
+            progress=note,
+        )
+    for site, prior in without.items():
+        keep(site, with_skill(prior, [skill for skill in skills if skill.site != site]))
+    prior = train_prior(scenes, settings, scales=scales, seed=seed, device=device)
+    progress("trained on all")
+    if skills and held_out:
+        keep(HELD_OUT, with_skill(prior, skills))
+    for scene in held_out:
+        for scale in scales:
+            for noise_k in NOISES_K:
+                skill = judge(
+                    prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=PSF_SIGMA_PX, seed=seed
+                )
+                skills += [skill] if skill is not None else []
+        progress(f"judged on {scene.name}")
+    return with_skill(prior, skills)
+
+
+def save_prior(prior: Prior, path: Path) -> None:
+    """Write the prior, all of it or nothing."""
+    write_bytes(path, prior.save())
+
+
+def _prior_scene(ref: SceneRef, scene: Scene) -> PriorScene:
+    rows, columns = (np.flatnonzero(scene.valid.any(axis)) for axis in (1, 0))
+    if rows.size == 0:
+        raise SkippedSceneError("no pixel is valid")
+    temperature = scene.temperature[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return PriorScene(
+        name=Path(ref.files[0]).name,
+        site=site_of(scene),
+        sensor=scene.sensor.name,
+        digest=ref.digest,
+        temperature=np.ascontiguousarray(temperature),
+        psf_sigma_px=scene.sensor.psf_sigma_px,
+        first_octave=_octaves_above_sensor(scene),
+    )
+
+
+def site_of(scene: Scene) -> str:
+    """Where a scene is, coarsely: center in degrees, rounded; its own name where it has no place."""
+    if not scene.grid.georeferenced:
+        return scene.ref.scene_id
+    from pyproj import CRS, Transformer  # slow to import
+
+    corners = np.asarray(scene.grid.corners())
+    to_degrees = Transformer.from_crs(CRS.from_wkt(str(scene.grid.crs_wkt)), "EPSG:4326", always_xy=True)
+    longitude, latitude = to_degrees.transform(*corners.mean(0))
+    if not (math.isfinite(longitude) and math.isfinite(latitude)):
+        return scene.ref.scene_id
+    cell = [round(value / SAME_PLACE_DEG) * SAME_PLACE_DEG for value in (latitude, longitude)]
+    return f"{cell[0]:+.0f} {cell[1]:+.0f}"
+
+
+def _octaves_above_sensor(scene: Scene) -> int:
+    """How often the scene must be halved until its grid is no finer than its sensor."""
+    native, spacing = scene.sensor.native_gsd_m, max(scene.gsd_m)
+    finer = native / spacing if math.isfinite(native) and math.isfinite(spacing) else 1.0
+    filled = np.where(scene.valid, scene.temperature, np.float32(np.nanmedian(scene.temperature)))
+    finer = max(finer, oversampling(filled, scene.valid) if not math.isfinite(native) else finer)
+    return 0 if not finer > FINER_THAN_SENSOR else max(1, round(math.log2(finer)))

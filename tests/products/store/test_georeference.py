@@ -1,0 +1,105 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from pyproj import CRS
+
+from pipeline.grid import Grid
+from pipeline.products.store import georeference
+from tests.products.known import GEOGRAPHIC, GRIDS, UTM
+
+GEOSTATIONARY = CRS.from_proj4("+proj=geos +h=35786023 +lon_0=-75 +sweep=x +ellps=GRS80").to_wkt()
+SINUSOIDAL = CRS.from_proj4("+proj=sinu +R=6371007.181 +units=m").to_wkt()
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_gdal_transform_is_the_grids(name):
+    crs, transform = GRIDS[name]
+    mapping = georeference.grid_mapping(Grid(crs, transform, 24, 20).refine(8))
+    terms = [float(term) for term in mapping["GeoTransform"].split()]
+    assert Affine.from_gdal(*terms) == transform @ Affine.scale(1 / 8)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_conventions_state_transform_shape_and_box(name):
+    grid = Grid(*GRIDS[name], 24, 20)
+    stated = georeference.convention_attributes(grid)
+    assert Affine(*stated["spatial:transform"]) == grid.transform
+    assert stated["spatial:shape"] == [24, 20]
+    corners = np.array(grid.corners())
+    assert stated["spatial:bbox"] == [*corners.min(0), *corners.max(0)]
+    assert [convention["name"] for convention in stated["zarr_conventions"]] == ["proj", "spatial"]
+
+
+def test_a_reference_system_with_a_code_is_named_by_authority_and_code():
+    assert georeference.crs_name(UTM) == {"proj:code": "EPSG:32633"}
+    assert georeference.crs_name(CRS.from_epsg(32633).to_wkt("WKT1_GDAL")) == {"proj:code": "EPSG:32633"}
+
+
+@pytest.mark.parametrize("wkt", [SINUSOIDAL, GEOSTATIONARY])
+def test_a_reference_system_without_a_code_is_spelled_out(wkt):
+    named = georeference.crs_name(wkt)
+    assert list(named) == ["proj:wkt2"]
+    assert CRS.from_wkt(named["proj:wkt2"]) == CRS.from_wkt(wkt)
+
+
+def test_nothing_is_invented_for_a_scene_without_a_place():
+    grid = Grid(None, None, 24, 20)
+    assert georeference.grid_mapping(grid) is None
+    assert georeference.coordinates(grid) == {}
+    assert georeference.convention_attributes(grid) == {}
+    assert georeference.footprint(grid) == []
+
+
+def test_a_rotated_grid_has_no_one_dimensional_coordinates():
+    assert georeference.coordinates(Grid(*GRIDS["rotated"], 24, 20)) == {}
+
+
+@pytest.mark.parametrize(("wkt", "unit"), [(UTM, "m"), (GEOGRAPHIC, "degrees_east")])
+def test_coordinates_name_their_axis_and_unit(wkt, unit):
+    _, described = georeference.coordinates(Grid(wkt, Affine(1, 0, 0, 0, -1, 0), 2, 2))["x"]
+    assert (described["axis"], described["units"]) == ("X", unit)
+
+
+def ring_area(ring):
+    return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise(ring)) / 2
+
+
+@given(
+    west=st.floats(-180, 180),
+    south=st.floats(-80, 70),
+    size=st.floats(0.01, 9),
+    south_up=st.booleans(),
+)
+def test_a_footprint_is_closed_counterclockwise_and_as_large_as_the_scene(west, south, size, south_up):
+    step = size / 10
+    transform = (
+        Affine(step, 0, west, 0, step, south) if south_up else Affine(step, 0, west, 0, -step, south + size)
+    )
+    rings = georeference.footprint(Grid(GEOGRAPHIC, transform, 10, 10))
+    assert all(ring[0] == ring[-1] for ring in rings)
+    assert sum(ring_area(ring) for ring in rings) == pytest.approx(size**2, rel=1e-2, abs=1e-4)
+    assert all(-180 <= longitude <= 180 for ring in rings for longitude, _ in ring)
+
+
+def test_a_scene_across_the_antimeridian_has_two_rings():
+    rings = georeference.footprint(Grid(GEOGRAPHIC, Affine(1, 0, 175, 0, -1, 5), 10, 10))
+    west, _, east, _ = georeference.bounds_degrees(rings)
+    assert len(rings) == 2
+    assert (west, east) == (175, -175)
+
+
+def test_a_full_disk_has_no_outline_on_the_globe():
+    grid = Grid(GEOSTATIONARY, Affine(1e5, 0, -5.5e6, 0, -1e5, 5.5e6), 110, 110)
+    assert georeference.footprint(grid) == []
+
+
+def test_a_sinusoidal_tile_is_where_it_is():
+    tile = 1111950.519667
+    grid = Grid(SINUSOIDAL, Affine(tile / 1200, 0, -4 * tile, 0, -tile / 1200, 0), 1200, 1200)
+    west, south, east, north = georeference.bounds_degrees(georeference.footprint(grid))
+    assert (round(south), round(north)) == (-10, 0)
+    assert (round(west, 1), round(east, 1)) == (-40.6, -30.0)

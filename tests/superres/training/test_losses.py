@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from pipeline.settings import TrainSettings
+from pipeline.superres.training.losses import edge_loss, hf_loss, l1_loss, l2_loss, training_loss
+
+SEED = TrainSettings(loss_l1_weight=0.6, loss_edge_weight=0.15, loss_hf_weight=0.25)
+
+
+def picture(seed, shape=(2, 1, 9, 9)):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_truth_has_no_loss():
+    truth = picture(0)
+    total, terms = training_loss(truth, truth, torch.ones_like(truth), SEED)
+    assert float(total) == 0
+    assert set(terms) == {"l1", "edge", "hf"}
+
+
+@given(shift=st.floats(-5, 5))
+def test_a_constant_error_is_no_error_of_edges_or_detail(shift):
+    truth = picture(1)
+    weight = torch.ones_like(truth)
+    assert float(edge_loss(truth + shift, truth, weight)) == pytest.approx(0, abs=1e-5)
+    assert float(hf_loss(torch.full_like(truth, shift), weight)) == pytest.approx(0, abs=1e-5)
+    # Means over 162 float32 numbers: a few units in the seventh figure.
+    constant = torch.full_like(truth, shift)
+    assert float(l1_loss(constant, weight)) == pytest.approx(abs(shift), rel=2e-6, abs=1e-6)
+    assert float(l2_loss(constant, weight)) == pytest.approx(shift**2, abs=1e-4)
+
+
+def test_effective_weights_are_those_of_the_seed():
+    prediction, truth = picture(2), picture(3)
+    total, terms = training_loss(prediction, truth, torch.ones_like(truth), SEED)
+    expected = 0.6 * terms["l1"] + 0.075 * terms["edge"] + 0.075 * terms["hf"]
+    assert float(total) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_edges_are_sobel_gradients():
+    prediction, truth = picture(4, (1, 1, 8, 8)), picture(5, (1, 1, 8, 8))
+    expected = sum(
+        np.abs(np.abs(ndimage.sobel(p, axis)) - np.abs(ndimage.sobel(t, axis)))[1:-1, 1:-1].mean()
+        for p, t, axis in [(prediction[0, 0].numpy(), truth[0, 0].numpy(), axis) for axis in (0, 1)]
+    )
+    assert float(edge_loss(prediction, truth, torch.ones_like(truth))) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("settings", [SEED, TrainSettings(loss_l2_weight=1.0)])
+def test_pixels_of_no_weight_have_no_say(settings):
+    prediction, truth = picture(6), picture(7)
+    weight = torch.ones_like(truth)
+    weight[:, :, 2:5, 3:6] = 0
+    spoiled = torch.where(weight > 0, prediction, torch.tensor(1e6))
+    plain, _ = training_loss(prediction, truth, weight, settings)
+    assert float(training_loss(spoiled, truth, weight, settings)[0]) == pytest.approx(float(plain), rel=1e-6)
+
+
+def test_nothing_to_learn_is_refused():
+    with pytest.raises(ValueError, match=r"every train.loss_\*_weight is 0"):
+        training_loss(picture(0), picture(1), torch.ones(2, 1, 9, 9), TrainSettings(loss_l1_weight=0.0))

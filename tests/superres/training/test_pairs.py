@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from pipeline.settings import PairSettings
+from pipeline.superres.bases.base import bicubic_base
+from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.training.pairs import calibrate, make_pairs, pyramid
+from tests.superres.networks.test_every_network import make_network
+
+SETTINGS = PairSettings(crop_px=16, batch=4)
+
+
+def landscape(side=96, seed=0):
+    noise = np.random.default_rng(seed).normal(size=(side, side))
+    return ndimage.gaussian_filter(noise, 1.5).astype(np.float32)
+
+
+def pairs_of(scene, *, valid=None, scale=2, settings=SETTINGS, seed=1, **extra):
+    valid = np.ones(scene.shape, bool) if valid is None else valid
+    degrade = Degrade.gaussian(scale, 0.4)
+    return make_pairs(
+        scene,
+        valid,
+        degrade,
+        bicubic_base(scale),
+        scale=scale,
+        settings=settings,
+        generator=np.random.default_rng(seed),
+        **extra,
+    )
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_without_noise_the_coarse_picture_is_the_degraded_truth(scale):
+    degrade = Degrade.gaussian(scale, 0.4)
+    for lesson in pairs_of(landscape(), scale=scale).lessons:
+        np.testing.assert_allclose(lesson.lr, degrade(lesson.truth), atol=1e-6)
+
+
+def test_same_seed_same_pairs():
+    one, other = (pairs_of(landscape(), noise=0.1).batch(np.random.default_rng(7)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one[:4], other[:4], strict=True))
+
+
+def test_patches_of_coarse_and_fine_show_the_same_ground():
+    pairs = pairs_of(landscape(), settings=SETTINGS.model_copy(update={"batch": 32}))
+    batch = pairs.batch(np.random.default_rng(0))
+    blocks = torch.nn.functional.avg_pool2d(batch.truth, 2)
+    # The mean over a block sees less blur than the sensor, and hardly anything else.
+    assert float((blocks - batch.lr).abs().mean()) < 0.2 * float(batch.lr.std())
+    assert torch.equal(torch.sort(batch.truth[0].flatten())[0].unique(), batch.truth[0].unique())
+
+
+def test_there_are_eight_levels_from_whole_to_half():
+    levels = pyramid(landscape(), np.ones((96, 96), bool), SETTINGS, smallest_px=16)
+    assert [level.shape[0] for level, _ in levels] == [96, 89, 82, 75, 69, 62, 55, 48]
+
+
+def test_every_level_keeps_the_mean():
+    scene = landscape() + 5.0
+    for level, _ in pyramid(scene, np.ones((96, 96), bool), SETTINGS, smallest_px=16):
+        assert float(level.mean()) == pytest.approx(float(scene.mean()), abs=0.01)
+
+
+def test_missing_pixels_never_count():
+    valid = np.ones((96, 96), bool)
+    valid[20:50, 30:70] = False
+    hot, cold = (
+        pairs_of(np.where(valid, landscape(), np.float32(fill)), valid=valid).lessons
+        for fill in (1e4, np.nan)
+    )
+    assert 0.8 * valid.sum() < hot[0].weight.sum() <= valid.sum()
+    for one, other in zip(hot, cold, strict=True):
+        np.testing.assert_array_equal(one.truth, other.truth)
+        np.testing.assert_array_equal(one.lr, other.lr)
+
+
+def test_training_never_sees_the_held_out_pixels():
+    held_out = np.zeros((96, 96), bool)
+    held_out[48:, 48:] = True
+    one = landscape()
+    other = np.where(held_out, landscape(seed=5) * 9, one).astype(np.float32)
+    first, second = (pairs_of(scene, held_out=held_out) for scene in (one, other))
+    for a, b in zip(first.lessons, second.lessons, strict=True):
+        for name in ("lr", "base", "truth", "weight"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert first.unit == second.unit
+    assert first.sigma == second.sigma
+
+
+def test_validation_counts_on_the_held_out_pixels_only():
+    held_out = np.zeros((96, 96), bool)
+    held_out[48:, 48:] = True
+    (batch,) = pairs_of(landscape(), held_out=held_out).validation
+    assert bool((batch.weight[0, 0].numpy()[~held_out[: batch.weight.shape[2]]] == 0).all())
+    assert float(batch.weight.sum()) > 0.9 * held_out.sum()
+
+
+def test_noise_is_between_half_and_twice_the_stated_one():
+    flat = np.zeros((256, 256), np.float32)
+    spread = [lesson.lr.std() for lesson in pairs_of(flat, noise=0.1).lessons]
+    assert min(spread) > 0.048
+    assert max(spread) < 0.21
+    assert max(spread) > 1.3 * min(spread)
+
+
+def test_informative_patches_look_at_the_busy_part():
+    scene = np.zeros((96, 96), np.float32)
+    scene[60:68, 60:68] = landscape()[:8, :8] * 10
+    busy = {}
+    for fraction in (0.0, 1.0):
+        settings = PairSettings(crop_px=8, batch=64, informative_fraction=fraction)
+        batch = pairs_of(scene, settings=settings).batch(np.random.default_rng(0))
+        busy[fraction] = float((batch.truth.std(dim=(1, 2, 3)) > 0.05).float().mean())
+    assert busy[1.0] == 1.0
+    assert busy[0.0] < 0.6
+
+
+def test_a_photometric_change_is_the_same_for_coarse_and_fine():
+    settings = PairSettings(crop_px=16, batch=16, photometric_probability=1.0)
+    scene = landscape() + 3.0
+    batch = pairs_of(scene, settings=settings).batch(np.random.default_rng(0))
+    means = batch.truth.mean(dim=(1, 2, 3))
+    assert float(means.std()) > 0.05
+    torch.testing.assert_close(batch.lr.mean(dim=(1, 2, 3)), means, atol=0.02, rtol=0)
+
+
+def test_the_seeds_model_blurs_more_and_is_noisy():
+    settings = PairSettings(model="seed", crop_px=16, noise_sigma=(0.5, 0.6), noise_probability=1.0)
+    flat = np.zeros((96, 96), np.float32)
+    assert all(0.4 < lesson.lr.std() < 0.7 for lesson in pairs_of(flat, settings=settings).lessons)
+
+
+def test_a_scene_too_small_for_the_factor_is_refused():
+    with pytest.raises(ValueError, match="30 x 30 pixels are too few for x4: 32 a side are needed"):
+        pairs_of(landscape(30), scale=4)
+
+
+def test_a_network_is_calibrated_to_the_scene_unless_it_is_the_seeds():
+    pairs = pairs_of(landscape() * 7)
+    ours, seeds = make_network("attention", 2), make_network("attention", 2, "seed")
+    for network in (ours, seeds):
+        calibrate(network, pairs)
+    assert float(ours.unit) == pytest.approx(pairs.unit)
+    assert float(seeds.unit) == 1.0
+    assert pairs.unit == pytest.approx(7 * pairs_of(landscape()).unit, rel=1e-5)
+    assert pairs.sigma == pytest.approx(pairs_of(landscape()).sigma, rel=1e-5)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.text import LONGEST_TEXT, latin_line, one_line, plain_json, table_cell
+
+
+@given(st.text(max_size=2000))
+def test_any_text_becomes_one_short_printable_line(text):
+    line = one_line(text)
+    assert len(line) <= LONGEST_TEXT
+    assert all(character.isprintable() or character == " " for character in line if ord(character) < 0xA0)
+    assert "\n" not in line
+    assert one_line(line) == line
+
+
+def test_terminal_codes_and_reversed_text_disappear():
+    assert one_line("a\x1b[31mred\x1b[0m\r\nb\u202etxt.exe") == "a red b txt.exe"
+
+
+@given(st.text())
+def test_no_cell_starts_a_formula(text):
+    assert table_cell(text)[:1] not in ("=", "+", "-", "@")
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "  =1"])
+def test_formulas_become_text(text):
+    assert table_cell(text).startswith("'")
+
+
+def test_numbers_stay_numbers_in_a_table():
+    assert [table_cell(value) for value in (-1.5, 3, None, float("nan"), "x")] == ["-1.5", "3", "", "", "x"]
+
+
+@given(st.text())
+def test_png_words_are_latin(text):
+    latin_line(text).encode("latin-1")
+
+
+def test_numpy_numbers_become_plain():
+    plain = plain_json(
+        {"a": np.float32(1.5), "b": [np.int64(2)], "c": np.float64("inf"), "d": np.bool_(True)}
+    )
+    assert plain == {"a": 1.5, "b": [2], "c": None, "d": True}
+
+
+def test_pixels_are_no_metadata():
+    with pytest.raises(TypeError, match="ndarray has no plain JSON form"):
+        plain_json({"pixels": np.zeros(3)})
