@@ -365,5 +365,6 @@ def _plan_rows(night: Plan) -> list[dict[str, str]]:
     rows += [(ref.files[0], ref.scene_id, "refuse", reason) for ref, reason in night.refused]
     rows += [(path, "", "wait", reason) for path, reason in night.waiting]
     rows += [(path, "", "leave", f"same content as {Path(other).name}") for path, other in night.duplicates]
+    rows += [(path, "", "leave", reason) for path, reason in night.left_out]
     names = ("path", "scene_id", "action", "reason")
     return [{"file": Path(row[0]).name, **dict(zip(names, row, strict=True))} for row in rows]

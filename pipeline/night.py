@@ -38,7 +38,8 @@ class Plan:
         ended: Earlier refusals and skips that still hold: same content, recipe, archive rules and version.
         refused: (file, reason) of inputs that no reader can take, found now.
         waiting: (path, reason) of files left for a later run.
-        duplicates: (path, path of the file with the same content that is taken).
+        duplicates: (path, path of the file with the same content that stands for it).
+        left_out: (path, reason) of files that the settings leave out.
     """
 
     todo: tuple[SceneRef, ...]
@@ -47,6 +48,7 @@ class Plan:
     refused: tuple[tuple[SceneRef, str], ...] = ()
     waiting: tuple[tuple[str, str], ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def found(self) -> int:
@@ -58,6 +60,7 @@ class Plan:
             self.refused,
             self.waiting,
             self.duplicates,
+            self.left_out,
         )
         return sum(len(group) for group in groups)
 
@@ -99,6 +102,7 @@ def plan_night(settings: Settings) -> Plan:
         refused=tuple(refused),
         waiting=tuple(discovery.waiting),
         duplicates=tuple(discovery.duplicates),
+        left_out=tuple(discovery.left_out),
     )
     return share(plan, settings.run.shard) if settings.run.shard else plan
 
@@ -121,6 +125,7 @@ def share(plan: Plan, shard: str) -> Plan:
         refused=tuple(entry for entry in plan.refused if mine(entry[0].digest)),
         waiting=tuple(entry for entry in plan.waiting if mine(entry[0])),
         duplicates=tuple(entry for entry in plan.duplicates if mine(entry[0])),
+        left_out=tuple(entry for entry in plan.left_out if mine(entry[0])),
     )
 
 
@@ -182,6 +187,7 @@ class Report:
             "ended earlier": len(self.plan.ended),
             "waiting": len(self.plan.waiting),
             "duplicates": len(self.plan.duplicates),
+            "left out": len(self.plan.left_out),
         }
 
     @property
@@ -207,6 +213,7 @@ class Report:
             "ended_earlier": [record.to_json() for record in self.plan.ended],
             "waiting": [{"file": path, "reason": reason} for path, reason in self.plan.waiting],
             "duplicates": [{"file": path, "same_as": other} for path, other in self.plan.duplicates],
+            "left_out": [{"file": path, "reason": reason} for path, reason in self.plan.left_out],
         }
 
 

@@ -27,7 +27,10 @@ class _Branch(BaseModel):
 class ProductRule(_Branch):
     """What a person says of files that do not say it themselves."""
 
-    pattern: str = Field(description="Files this rule is for: a glob on the path below the archive root.")
+    pattern: str = Field(
+        description="Files this rule is for: a glob on the path below the archive root, where * stays within "
+        "a folder and ** crosses folders; without a slash, on the file's name in any folder."
+    )
     variable: str | None = Field(
         None, description="NetCDF variable, NPZ key or GeoTIFF band (number or name) of the temperature."
     )

@@ -20,3 +20,12 @@ def test_a_scale_alarm_stands_beside_its_scene():
     page = report_markdown(report, Settings())
     assert "- `loud-00000000` done; alarm: noise is 97% of the finest octave" in page
     assert "- `calm-00000000` done\n" in page
+
+
+def test_the_counts_add_up_to_all_that_was_found():
+    left_out = ("/a/old.tif", "acquired 2020-01-01, before archive.since 2021-01-01")
+    duplicate, waiting = ("/a/copy.tif", "/a/new.tif"), ("/a/young.tif", "changed 3 s ago")
+    plan = Plan(todo=(), waiting=(waiting,), duplicates=(duplicate,), left_out=(left_out,))
+    report = make_report("run", datetime(2026, 8, 1, tzinfo=UTC), Settings(), plan=plan)
+    assert report.found == sum(report.counts.values()) == 3
+    assert report.to_json()["left_out"] == [dict(zip(("file", "reason"), left_out, strict=True))]

@@ -1,9 +1,9 @@
 """Every scene below a folder, named by its content.
 
 A file is taken when it has been left alone for a while, once per content whatever its
-name, and never through a link that leads out of the folder. What is not taken is
-reported with its reason; only hidden files, formats that hold no scenes and days outside
-`archive.since` and `archive.until` are passed over in silence.
+name, and never through a link that leads out of the folder. Every file whose name is that
+of a scene is in exactly one list, with the reason where it is not taken; hidden files, other
+formats and our own products are not looked at.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ class Discovery:
         scenes: To be read, each content once.
         refused: Files that look like input and cannot be scenes, with the reason.
         waiting: Path, without unprintable characters, and reason of files left for a later run.
-        duplicates: Path, and the path that is taken in its place: the first with the same content, or the
-            newest edition of the same ECOSTRESS tile.
+        duplicates: Path, and the path that stands for it: the first with the same content, or the newest
+            edition of the same ECOSTRESS tile.
+        left_out: Path and reason of files that the settings leave out, by `archive.since` and `until`.
         digests: Path to (bytes, latest change in ns, digest), to be handed to the next `discover`.
     """
 
@@ -57,6 +58,7 @@ class Discovery:
     refused: list[tuple[SceneRef, str]] = field(default_factory=list)
     waiting: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
     digests: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
 
@@ -126,17 +128,18 @@ def _take(
     if digest is None:
         return
     ref = SceneRef(scene_id(path.stem, digest), reader, tuple(str(part) for part in files), digest)
+    same = ref.scene_id if reason else digest  # why a file is refused may lie in its name
+    if same in first:
+        found.duplicates.append((str(path), first[same]))
+        return
+    first[same] = str(path)
     if reason:
-        if ref.scene_id not in first:
-            first[ref.scene_id] = str(path)
-            found.refused.append((ref, reason))
+        found.refused.append((ref, reason))
         return
-    if digest in first:
-        found.duplicates.append((str(path), first[digest]))
-        return
-    first[digest] = str(path)
     ref = replace(ref, acquired=_acquired(reader, files))
-    if _in_period(ref.acquired, settings):
+    if outside := _outside_period(ref.acquired, settings):
+        found.left_out.append((str(path), outside))
+    else:
         found.scenes.append(ref)
 
 
@@ -194,14 +197,16 @@ def _acquired(reader: str, files: Sequence[Path]) -> str | None:
         return None  # reading the scene will say what is wrong
 
 
-def _in_period(acquired: str | None, settings: ArchiveSettings) -> bool:
-    """Whether the day of acquisition lies within since and until; what has no date always does."""
+def _outside_period(acquired: str | None, settings: ArchiveSettings) -> str:
+    """Why the day of acquisition lies outside since and until, or ""; what has no date never does."""
     if acquired is None:
-        return True
+        return ""
     day = acquired[:10]
-    return (settings.since is None or day >= settings.since) and (
-        settings.until is None or day <= settings.until
-    )
+    if settings.since is not None and day < settings.since:
+        return f"acquired {day}, before archive.since {settings.since}"
+    if settings.until is not None and day > settings.until:
+        return f"acquired {day}, after archive.until {settings.until}"
+    return ""
 
 
 def _newest_editions(files: Sequence[_Found], found: Discovery) -> list[_Found]:
@@ -291,6 +296,7 @@ def _file(
             found.waiting.append((entry.path, "a link that leads out of the archive is not followed"))
             return
         if not entry.is_file():
+            found.waiting.append((entry.path, "is no regular file"))
             return
         stat = entry.stat()
     except (OSError, RuntimeError) as error:  # a loop of links, or gone in the meantime

@@ -1,12 +1,14 @@
 """A person's rules for files that do not say what they hold: the first that fits a file wins.
 
-A rule is looked up by the file's place below the archive's root or by its bare name, so
-the same rule serves a folder and a single file.
+A pattern with a slash is matched on the file's path below the archive's root, one without
+a slash on the file's name. Where the archive is a single file, any folder above it may be
+the root, so that `info` and a night see the same rule.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,29 +21,41 @@ from pipeline.settings import ArchiveSettings, ProductRule
 
 def product_rule(path: Path, settings: ArchiveSettings) -> ProductRule | None:
     """The first rule whose pattern fits the path below the root, or the name; None where none does."""
-    if not settings.products:
-        return None
-    root = settings.root.absolute()
-    below = path.absolute()
-    inside = below.relative_to(root).as_posix() if below.is_relative_to(root) else path.name
+    root, whole = settings.root.absolute(), path.absolute()
+    alone = whole == root or not whole.is_relative_to(root)
+    parts = whole.parts if alone else whole.relative_to(root).parts
     for rule in settings.products:
-        if fnmatchcase(inside, rule.pattern) or fnmatchcase(path.name, rule.pattern):
+        pattern = rule.pattern.split("/")
+        if _fits(parts, ["**", *pattern] if alone or len(pattern) == 1 else pattern):
             return rule
     return None
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether folders and name fit a glob, part by part; ** is any number of folders, none included."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_fits(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def check_rules(settings: ArchiveSettings) -> None:
     """Finds what is wrong with the settings before it is taken for a fault of the files.
 
     Raises:
-        SettingsError: A rule names an unknown sensor, unit or reference system, or a bound of the period
-            is no date.
+        SettingsError: A rule has an absolute pattern or names an unknown sensor, unit or reference system, or
+            a bound of the period is no date.
     """
     for name, day in (("since", settings.since), ("until", settings.until)):
         if day is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day):
             raise SettingsError(f"archive.{name}: a date (YYYY-MM-DD) is wanted, found {day!r}")
     for rule in settings.products:
         where = f"[[archive.products]] {rule.pattern!r}"
+        if rule.pattern.startswith("/"):
+            raise SettingsError(
+                f"{where}: the path below the archive root is wanted, without a slash before it"
+            )
         if rule.sensor is not None:
             sensor(rule.sensor)
         if rule.units is not None and not known_temperature_units(rule.units):

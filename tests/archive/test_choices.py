@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import rasterio
 
+from pipeline.archive import read_scene
 from pipeline.archive.discover import discover
 from pipeline.archive.formats.mtl import read_mtl, thermal_constants
+from pipeline.archive.product_rules import product_rule
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ProductRule
 from tests.archive.finding import read, settings_for
@@ -87,11 +89,40 @@ def test_the_first_rule_that_fits_wins_by_path_below_the_root_or_by_name(tmp_pat
     write_tif(tmp_path / "north" / "a.tif", KELVIN - 273.15)
     rules = (ProductRule(pattern="south/*", units="K"), ProductRule(pattern="north/*", units="degC"),
              ProductRule(pattern="a.tif", units="degF"))  # fmt: skip
-    from pipeline.archive import read_scene
-
     settings = settings_for(tmp_path, products=rules)
     scene = read_scene(discover(settings).scenes[0], settings)
     np.testing.assert_allclose(scene.temperature, KELVIN, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fitting"),
+    [
+        ("*/site_b/*.tif", {"x/site_b/a.tif"}),
+        ("**/site_b/*.tif", {"site_b/a.tif", "x/site_b/a.tif", "x/y/site_b/a.tif"}),
+        ("site_b/*.tif", {"site_b/a.tif"}),
+        ("site_b/**", {"site_b/a.tif", "site_b/x/a.tif"}),
+        ("site_b/**/*.tif", {"site_b/a.tif", "site_b/x/a.tif"}),
+        ("x/*/site_b/?.tif", {"x/y/site_b/a.tif"}),
+        ("**", {"a.tif", "site_b/a.tif", "site_b/x/a.tif", "x/site_b/a.tif", "x/y/site_b/a.tif", "x/A.TIF"}),
+        ("*.tif", {"a.tif", "site_b/a.tif", "site_b/x/a.tif", "x/site_b/a.tif", "x/y/site_b/a.tif"}),
+        ("[ab].tif", {"a.tif", "site_b/a.tif", "site_b/x/a.tif", "x/site_b/a.tif", "x/y/site_b/a.tif"}),
+        ("site_b", set()),
+        ("*/*", {"site_b/a.tif", "x/A.TIF"}),
+    ],
+)
+def test_a_star_of_a_rule_stays_in_its_folder_and_two_stars_cross_folders(pattern, fitting, tmp_path):
+    paths = ("a.tif", "site_b/a.tif", "site_b/x/a.tif", "x/site_b/a.tif", "x/y/site_b/a.tif", "x/A.TIF")
+    settings = settings_for(tmp_path, products=(ProductRule(pattern=pattern, units="K"),))
+    assert {path for path in paths if product_rule(tmp_path / path, settings)} == fitting
+
+
+@pytest.mark.parametrize("pattern", ["**/site_b/*.tif", "site_b/*.tif", "*/site_b/*", "a.tif"])
+def test_a_single_file_follows_the_rule_that_it_follows_in_its_archive(pattern, tmp_path):
+    settings = settings_for(
+        tmp_path / "x" / "site_b" / "a.tif", products=(ProductRule(pattern=pattern, units="K"),)
+    )
+    assert product_rule(settings.root, settings) is not None
+    assert product_rule(settings.root.with_name("b.nc"), settings_for(tmp_path / "b.nc")) is None
 
 
 @pytest.mark.parametrize(

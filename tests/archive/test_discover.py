@@ -55,13 +55,14 @@ def test_an_archive_that_does_not_exist_is_a_wrong_setting(tmp_path):
 @pytest.mark.parametrize(
     ("told", "message"),
     [
+        ({"pattern": "/data/*.tif"}, "'/data/.*: the path below the archive root is wanted, without a slash"),
         ({"sensor": "TIRS-3"}, "no sensor 'TIRS-3'; known: TIRS, TIRS-2"),
         ({"units": "furlong"}, r"\[\[archive\.products\]\] '\*': units: .* found 'furlong'"),
         ({"crs": "EPSG:99999999"}, r"\[\[archive\.products\]\] '\*': crs: .*99999999' is not understood"),
     ],
 )
 def test_a_rule_that_can_never_work_is_a_wrong_setting_and_no_fault_of_the_files(told, message, tmp_path):
-    rules = (ProductRule(pattern="*", **told),)
+    rules = (ProductRule(**{"pattern": "*", **told}),)
     with pytest.raises(SettingsError, match=message):
         discover(settings_for(tmp_path, products=rules))
 
@@ -192,6 +193,51 @@ def test_a_period_takes_the_scenes_of_its_days_and_the_undated(since, until, tak
         picture(tmp_path / f"scene_{day}.tif", seed)
     found = discover(settings_for(tmp_path, since=since, until=until))
     assert names(found, tmp_path) == [f"scene_{day}.tif" for day in taken]
+    assert len(found.scenes) + len(found.left_out) == 4
+
+
+def test_a_scene_outside_the_period_is_listed_with_the_bound_that_leaves_it_out(tmp_path):
+    for seed, day in enumerate(("20200101", "20210615", "20230301")):
+        picture(tmp_path / f"scene_{day}.tif", seed)
+    found = discover(settings_for(tmp_path, since="2021-01-01", until="2021-12-31"))
+    assert found.left_out == [
+        (str(tmp_path / "scene_20200101.tif"), "acquired 2020-01-01, before archive.since 2021-01-01"),
+        (str(tmp_path / "scene_20230301.tif"), "acquired 2023-03-01, after archive.until 2021-12-31"),
+    ]
+
+
+def test_of_two_unreadable_files_of_one_name_and_content_the_second_is_a_duplicate(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "broken.tif").write_bytes(b"no picture")
+    found = discover(settings_for(tmp_path))
+    assert [ref.files for ref, _ in found.refused] == [(str(tmp_path / "a" / "broken.tif"),)]
+    assert found.duplicates == [(str(tmp_path / "b" / "broken.tif"), str(tmp_path / "a" / "broken.tif"))]
+
+
+def test_every_file_with_the_name_of_a_scene_is_in_exactly_one_list(tmp_path):
+    stem = "ECOv002_L2T_LSTE_34366_004_11SPS_20240728T204025"
+    for seed, edition in enumerate(("0712_01", "0712_02")):
+        picture(tmp_path / f"{stem}_{edition}_LST.tif", seed)
+    picture(tmp_path / f"{stem}_0712_02_cloud.tif", 2)
+    picture(tmp_path / "old" / "scene_20200101.tif", 3)
+    for folder in ("b", "c"):
+        picture(tmp_path / folder / "same.tif", 4)
+        (tmp_path / folder / "broken.nc").write_bytes(b"no picture")
+        (tmp_path / folder / "broken.hdf").write_bytes(b"\x0e\x03\x13\x01 HDF4")
+    picture(tmp_path / "new.tif", 5).rename(tmp_path / "new.tif.part")
+    set_age(picture(tmp_path / "young.tif", 6), 0)
+    (tmp_path / "nowhere.tif").symlink_to(tmp_path / "gone.tif")
+    os.mkfifo(tmp_path / "pipe.tif")
+    wanted = sorted(str(path) for path in tmp_path.rglob("*") if not path.is_dir())
+    for path in wanted:
+        if "young" not in path and "nowhere" not in path:
+            set_age(path, 1000)
+    found = discover(ArchiveSettings(root=tmp_path, settle_s=200, since="2021-01-01"))
+    listed = [ref.files[0] for ref in found.scenes] + [ref.files[0] for ref, _ in found.refused]
+    listed += [path for path, _ in [*found.waiting, *found.duplicates, *found.left_out]]
+    assert sorted(listed) == wanted
+    assert all((found.scenes, found.refused, found.waiting, found.duplicates, found.left_out))
 
 
 @pytest.mark.parametrize("day", ["20210615", "June", "2021-6-15", "2021-06-15T00:00:00Z"])
@@ -305,7 +351,9 @@ def test_links_that_run_in_circles_end(tmp_path):
 def test_pipes_and_folders_with_the_name_of_a_scene_are_no_scenes(tmp_path):
     os.mkfifo(tmp_path / "pipe.tif")
     (tmp_path / "folder.tif").mkdir()
-    assert discover(settings_for(tmp_path)).scenes == []
+    found = discover(settings_for(tmp_path))
+    assert found.scenes == []
+    assert found.waiting == [(str(tmp_path / "pipe.tif"), "is no regular file")]
 
 
 def test_two_walks_find_the_same(tmp_path):
