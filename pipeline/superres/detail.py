@@ -25,11 +25,11 @@ from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.normalize import Normalization
 from pipeline.superres.sensing.prepare import Working
+from pipeline.superres.streams import Stream
 from pipeline.superres.training.loop import TrainingReport, train
 from pipeline.superres.training.pairs import calibrate, make_pairs
 from pipeline.superres.training.state import Checkpoint
 
-SPREAD, BASE, PAIRS = 1, 2, 4  # streams of randomness, so that one never shifts another
 HELD_OUT_BLOCK_PX = 32
 HELD_OUT_SHARE = 4  # one block in four judges
 
@@ -100,7 +100,7 @@ def learn(
 
 def scene_base(work: Working, recipe: Recipe) -> Base:
     """What needs no learning, tuned on the scene."""
-    generator = np.random.default_rng([recipe.seed, BASE])
+    generator = Stream.BASE.generator(recipe.seed)
     return fit_base(recipe.network.base, work.lr, work.valid, work.degrade, work.noise, generator)
 
 
@@ -124,7 +124,7 @@ def method_of(
         device=device,
         mixed_precision=recipe.train.mixed_precision,
     )
-    ways = passes(up, recipe.infer, np.random.default_rng([recipe.seed, SPREAD]))
+    ways = passes(up, recipe.infer, Stream.SHIFTS.generator(recipe.seed))
     return Method(
         base=base_upscaler(base), passes=tuple(ways), reduce=recipe.infer.reduce, projection=projection
     )
@@ -178,7 +178,7 @@ def _train_here(
             base.in_units(units.scale_k),
             scale=recipe.scale,
             settings=recipe.pairs,
-            generator=np.random.default_rng([recipe.seed, PAIRS]),
+            generator=Stream.PAIRS.generator(recipe.seed),
             noise=noise,
             held_out=held_out,
         )
@@ -206,7 +206,7 @@ def _train_here(
 
 def held_out_blocks(shape: tuple[int, ...], seed: int) -> NDArray[np.bool_]:
     """(y, x), true in one of every 2 x 2 blocks, drawn, so that all of the scene is heard."""
-    generator = np.random.default_rng([seed, PAIRS, 1])
+    generator = Stream.PAIRS.generator(seed, 1)
     side = min(HELD_OUT_BLOCK_PX, max(min(shape) // 4, 1))
     blocks = [-(-size // side) for size in shape]
     rows, columns = (-(-count // 2) for count in blocks)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import torch
 
 from pipeline.scene import Scene
@@ -19,8 +18,8 @@ from pipeline.superres.judging.selftest import judge, self_test
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.normalize import Normalization
 from pipeline.superres.sensing.prepare import working_scene
+from pipeline.superres.streams import Stream
 
-NOISE = 6  # a stream of randomness of its own
 CAUTION = 0.5  # standard errors less than expected: too much detail costs more than too little
 
 
@@ -63,7 +62,7 @@ def heard_nearby(
         work.valid,
         degrade=work.degrade,
         noise=work.noise,
-        generator=np.random.default_rng([recipe.seed, NOISE]),
+        generator=Stream.AT_X2.generator(recipe.seed),
     )
     if test is None or taken.prior_gain is None:
         return learned

@@ -32,8 +32,7 @@ from pipeline.superres.judging.selftest import (
 )
 from pipeline.superres.sensing.holes import near_border, near_missing
 from pipeline.superres.sensing.prepare import Working
-
-NOISE = 3  # a stream of randomness of its own
+from pipeline.superres.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def judge_scene(
         work.valid,
         degrade=work.degrade,
         noise=work.noise,
-        generator=np.random.default_rng([recipe.seed, NOISE]),
+        generator=Stream.SELF_TEST.generator(recipe.seed),
         held_out=learned.held_out,
     )
     invariance = scale_invariance(work.lr, work.valid, work.degrade)

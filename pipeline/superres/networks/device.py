@@ -18,6 +18,11 @@ _DEVICE_LOCKS: dict[str, threading.Lock] = {}
 _REGISTER_LOCK = threading.Lock()
 
 
+def usable_cores() -> int:
+    """Cores that this process may use; all of the machine's where the system does not say, as macOS."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def share_threads(workers: int, threads: int = 0) -> int:
     """Set the number of torch threads of this process; the one place where that is done.
 
@@ -28,7 +33,7 @@ def share_threads(workers: int, threads: int = 0) -> int:
     Returns:
         The number of threads each call into torch now uses.
     """
-    share = threads or max(1, len(os.sched_getaffinity(0)) // max(workers, 1))
+    share = threads or max(1, usable_cores() // max(workers, 1))
     torch.set_num_threads(share)
     return share
 

@@ -210,6 +210,13 @@ def test_the_cores_are_shared_among_the_workers(monkeypatch, workers, asked, cor
 
 
 @pytest.mark.usefixtures("_threads_put_back")
+def test_the_cores_are_shared_where_a_process_cannot_ask_for_its_own(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert share_threads(2) == 3
+
+
+@pytest.mark.usefixtures("_threads_put_back")
 def test_threads_that_start_later_use_the_same_share():
     share_threads(1, threads=3)
     seen = []
