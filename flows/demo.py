@@ -31,6 +31,7 @@ from pipeline.cli import (
     out_console,
     print_json,
 )
+from pipeline.optics import TYPICAL_PSF_SIGMA_PX
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
@@ -39,7 +40,6 @@ from pipeline.superres.sensing.holes import fill_nearest
 
 SCALE = 4
 LR_PX = 160
-PSF_SIGMA_PX = 0.4
 NEDT_K = 0.05
 GSD_M = 280.0
 FORMATS = ("npz", "nc", "tif")
@@ -69,7 +69,7 @@ def write_demo_archive(folder: Path, seed: int = 7) -> dict[str, NDArray[np.floa
     for number, kind in enumerate(FORMATS):
         generator = np.random.default_rng([seed, number])
         truth = synthetic_truth(LR_PX * SCALE, generator)
-        lr = Degrade.gaussian(SCALE, PSF_SIGMA_PX)(truth)
+        lr = Degrade.gaussian(SCALE, TYPICAL_PSF_SIGMA_PX)(truth)
         lr = (lr + generator.normal(0, NEDT_K, lr.shape)).astype(np.float32)
         if kind == "nc":
             lr[ndimage.gaussian_filter(generator.normal(size=lr.shape), 9) > 0.045] = np.nan  # clouds
@@ -108,7 +108,7 @@ def demo(
 
 
 def _demo_assignments(assignments: list[str]) -> list[str]:
-    figures = [f"recipe.degrade.psf_sigma_px={PSF_SIGMA_PX}", f"recipe.degrade.nedt_k={NEDT_K}"]
+    figures = [f"recipe.degrade.psf_sigma_px={TYPICAL_PSF_SIGMA_PX}", f"recipe.degrade.nedt_k={NEDT_K}"]
     return [*figures, f"recipe.scale={SCALE}", *assignments]
 
 

@@ -28,6 +28,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from pipeline.errors import SettingsError
+from pipeline.files import write_json
 from pipeline.products import layout
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings
@@ -138,7 +139,7 @@ def submit_array(scenes: int, settings: Settings) -> str:
     tasks = min(scenes, settings.run.slurm.workers or scenes)
     run = settings.run.model_copy(update={"dispatch": "in_place", "shard": ""})
     file = layout.scratch_root(settings.output.root) / f"array-{settings.recipe.label}.json"
-    layout.write_json(file, settings.model_copy(update={"run": run}).model_dump(mode="json"))
+    write_json(file, settings.model_copy(update={"run": run}).model_dump(mode="json"))
     arguments = [str(settings.archive.root), str(settings.output.root), "--settings", str(file)]
     job = _submit(settings, Path("deploy/slurm/run.sbatch"), [f"--array=1-{tasks}"], arguments)
     log.info("asked SLURM for %d tasks: job %s", tasks, job)

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.metrics import accuracy, seam_index, shift_px
+from pipeline.optics import TYPICAL_PSF_SIGMA_PX
 from pipeline.process import load_kernel, load_prior, resolve_device
 from pipeline.products.store.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
+from pipeline.raster import most_textured_square
 from pipeline.scene import Enhancement, Scene
 from pipeline.settings import Recipe, Settings
 from pipeline.superres.bases.base import back_project, bicubic, fit_base
@@ -29,7 +31,6 @@ from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.native_grid import native_grid
 
 Plane = NDArray[np.float32]
-DEFAULT_SIGMA_PX = 0.4
 NOISE_SEED = 1234
 CHUNK_PX, TILE_PX = 64, 32
 
@@ -58,7 +59,7 @@ def degradation(text: str, scale: int) -> Degradation:
         return Degradation(Degrade.cubic(scale), None)
     if text == "area" or kind == "mtf":
         try:
-            sigma_px = 0.0 if text == "area" else float(figure or DEFAULT_SIGMA_PX)
+            sigma_px = 0.0 if text == "area" else float(figure or TYPICAL_PSF_SIGMA_PX)
             return Degradation(Degrade.gaussian(scale, sigma_px), sigma_px)
         except ValueError as error:
             raise SettingsError(f"--degradation {text!r}: {error}") from error
@@ -91,7 +92,7 @@ def evaluate(
     """
     degrade = degraded.degrade
     reference = native_grid(reference, settings.recipe.degrade).scene
-    truth = most_textured(reference.temperature, size_px, degrade.scale)
+    truth = truth_square(reference.temperature, size_px, degrade.scale)
     noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, _coarse(truth, degrade))
     lr: Plane = np.asarray(degrade(truth) + noise, dtype=np.float32)
     recipe = told_recipe(settings.recipe, degraded, noise_k)
@@ -135,28 +136,19 @@ def told_recipe(recipe: Recipe, degraded: Degradation, noise_k: float) -> Recipe
     )
 
 
-def most_textured(temperature: Plane, size_px: int, scale: int) -> Plane:
+def truth_square(temperature: Plane, size_px: int, scale: int) -> Plane:
     """The square without holes that has the largest gradients, its side a multiple of the scale.
 
     Raises:
         UnusableInputError: If no square of at least 16 coarse pixels is without holes.
     """
     side = min(size_px, *temperature.shape) // scale * scale
+    sides = []
     while side >= 16 * scale:
-        best: tuple[float, Plane] | None = None
-        step = max(side // 2, 1)
-        for row in range(0, temperature.shape[0] - side + 1, step):
-            for column in range(0, temperature.shape[1] - side + 1, step):
-                part = temperature[row : row + side, column : column + side]
-                if np.isfinite(part).all():
-                    texture = float(
-                        np.abs(np.diff(part, axis=0)).mean() + np.abs(np.diff(part, axis=1)).mean()
-                    )
-                    if best is None or texture > best[0]:
-                        best = (texture, part)
-        if best is not None:
-            return np.ascontiguousarray(best[1])
+        sides.append(side)
         side = side // 2 // scale * scale
+    if (square := most_textured_square(temperature, sides)) is not None:
+        return square
     raise UnusableInputError(
         f"no square of {16 * scale} x {16 * scale} pixels without holes in {temperature.shape[0]} x "
         f"{temperature.shape[1]}: nothing to evaluate on at x{scale}; name a larger scene or a smaller scale"

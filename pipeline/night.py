@@ -6,7 +6,6 @@ found appears in the report exactly once, so the counts always add up.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import uuid
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archive.discover import Discovery, discover
+from pipeline.files import text_digest, write_json
 from pipeline.products import layout
 from pipeline.products.publish import read_records
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
+from pipeline.times import iso_utc, now_utc
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def share(plan: Plan, shard: str) -> Plan:
     part, _, parts = shard.partition("/")
 
     def mine(key: str) -> bool:
-        return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % int(parts) == int(part) - 1
+        return int(text_digest(key)[:8], 16) % int(parts) == int(part) - 1
 
     return Plan(
         todo=tuple(ref for ref in plan.todo if mine(ref.digest)),
@@ -136,7 +137,7 @@ def _discover(settings: Settings) -> Discovery:
     discovery = discover(settings.archive, known)
     if discovery.digests != known:
         try:
-            layout.write_json(cache, {path: list(entry) for path, entry in discovery.digests.items()})
+            write_json(cache, {path: list(entry) for path, entry in discovery.digests.items()})
         except OSError as error:  # a cache: the next night hashes again
             log.warning("digests are not remembered: %s", error)
     return discovery
@@ -229,8 +230,8 @@ def make_report(
     """The report of a run that ends now."""
     return Report(
         run_id=run_id,
-        started=f"{started:%Y-%m-%dT%H:%M:%SZ}",
-        finished=layout.now_utc(),
+        started=iso_utc(started),
+        finished=now_utc(),
         recipe=settings.recipe.label,
         records=tuple(records),
         plan=plan,
@@ -246,7 +247,7 @@ def new_run_id() -> str:
 def write_report(report: Report, settings: Settings) -> Path:
     """The report as a JSON file among the recipe's reports."""
     folder = layout.reports_folder(settings.output.root, settings.recipe.label)
-    return layout.write_json(folder / f"night-{report.run_id}.json", report.to_json())
+    return write_json(folder / f"night-{report.run_id}.json", report.to_json())
 
 
 def report_markdown(report: Report, settings: Settings) -> str:

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.archive import read_scene
-from pipeline.archive.read import digest_of
 from pipeline.errors import SettingsError, SkippedSceneError, UnreadableInputError, UnusableInputError
+from pipeline.files import digest_of, write_json
 from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.products import layout
@@ -40,7 +40,9 @@ from pipeline.settings_sources import prior_path
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.networks.device import share_threads
 from pipeline.superres.prior.weights import Prior
+from pipeline.text import one_line
 from pipeline.tile_cluster import tile_scheduler
+from pipeline.times import now_utc
 from pipeline.training_state import KeptTraining, checkpoint_path
 
 log = logging.getLogger(__name__)
@@ -212,7 +214,7 @@ def _fill(
     # A product may travel: it names its inputs, not the folders of the machine that made it.
     names = dataclasses.replace(ref, files=tuple(Path(file).name for file in ref.files))
     record = dataclasses.replace(record, ref=names)
-    layout.write_json(files.record, {**record.to_json(), "provenance": enhancement.provenance})
+    write_json(files.record, {**record.to_json(), "provenance": enhancement.provenance})
     write_item(context, record)
     return record
 
@@ -248,7 +250,7 @@ def _context(
         summary=summary,
         figures=figures,
         curve=curve,
-        created=layout.now_utc(),
+        created=now_utc(),
         tags={"scene_id": enhancement.scene.ref.scene_id, "recipe": settings.recipe.label},
     )
 
@@ -267,14 +269,14 @@ def _outcome(
     return Record(
         ref=ref,
         status=status,
-        reason=" ".join(reason.split()),
+        reason=one_line(reason),
         recipe=settings.recipe.label,
         product=product,
         figures={**(figures or {}), **({"peak_memory_mib": clock.peak_mib} if clock else {})},
         timings_s={name: round(value, 3) for name, value in (clock.seconds if clock else {}).items()},
         assumptions=assumptions,
         context=settings.context,
-        finished=layout.now_utc(),
+        finished=now_utc(),
     )
 
 

@@ -20,14 +20,26 @@ LONGEST_TEXT = 500  # characters; an attribute of a megabyte is no description
 _UNPRINTABLE = re.compile(
     r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
 )
+# Emphasis, code, links, HTML, tables, headings, lists, and addresses that become links by themselves.
+_MARKDOWN_MARKS = re.compile(r"[\\`*_{}\[\]<>()|~#&!$]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\.|@")
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-def one_line(text: object) -> str:
-    """Any text as one printable line of at most `LONGEST_TEXT` characters."""
+def one_line(text: object, limit: int = LONGEST_TEXT) -> str:
+    """Any text as one printable line of at most `limit` characters."""
     cleaned = _UNPRINTABLE.sub(" ", str(text)).encode("utf-8", "replace").decode()
     cleaned = " ".join(cleaned.split())
-    return cleaned if len(cleaned) <= LONGEST_TEXT else cleaned[: LONGEST_TEXT - 1] + "…"
+    return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+
+
+def markdown_safe(text: object, limit: int = LONGEST_TEXT) -> str:
+    """One line that a Markdown page shows letter for letter: no link, no emphasis, no HTML, no new cell."""
+    return _MARKDOWN_MARKS.sub(r"\\\g<0>", one_line(text, limit))
+
+
+def markdown_code(text: object, limit: int = LONGEST_TEXT) -> str:
+    """One line as code between backticks, for names; what would end it or a table cell is left out."""
+    return f"`{one_line(text, limit).translate({ord('`'): ' ', ord('|'): ' '}).strip() or ' '}`"
 
 
 def latin_line(text: object) -> str:

@@ -16,7 +16,8 @@ import torch
 from pipeline.archive import read_scene
 from pipeline.archive.discover import discover
 from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
-from pipeline.products.layout import write_bytes
+from pipeline.files import write_bytes
+from pipeline.optics import TYPICAL_PSF_SIGMA_PX
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 from pipeline.superres.prior.left_out import judge, leave_sites_out, with_skill
@@ -27,7 +28,6 @@ from pipeline.superres.sensing.spectrum import oversampling
 log = logging.getLogger(__name__)
 
 NOISES_K = (0.0, 0.1)
-PSF_SIGMA_PX = 0.4  # a realistic sensor, for the judgment
 SAME_PLACE_DEG = 2.0  # scenes whose centers lie closer are one site and are left out together
 FINER_THAN_SENSOR = 1.5
 HELD_OUT = "what is held out"  # the "site" of scenes that never teach
@@ -97,7 +97,7 @@ def make_prior(
             settings,
             scales=scales,
             noises_k=NOISES_K,
-            psf_sigma_px=PSF_SIGMA_PX,
+            psf_sigma_px=TYPICAL_PSF_SIGMA_PX,
             seed=seed,
             device=device,
             progress=note,
@@ -112,7 +112,7 @@ def make_prior(
         for scale in scales:
             for noise_k in NOISES_K:
                 skill = judge(
-                    prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=PSF_SIGMA_PX, seed=seed
+                    prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=TYPICAL_PSF_SIGMA_PX, seed=seed
                 )
                 skills += [skill] if skill is not None else []
         progress(f"judged on {scene.name}")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.files import write_bytes
 from pipeline.products import layout
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings
@@ -38,7 +39,7 @@ class KeptTraining:
     def flush(self) -> None:
         """Write the newest state, if it is not on the disk yet."""
         if self._newest is not None:
-            layout.write_bytes(self._path, self._newest)
+            write_bytes(self._path, self._newest)
             self._newest, self._written_s = None, time.monotonic()
 
     @contextmanager

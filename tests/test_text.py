@@ -1,9 +1,21 @@
+import html
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from pipeline.text import LONGEST_TEXT, latin_line, one_line, plain_json, table_cell
+from pipeline.text import (
+    LONGEST_TEXT,
+    latin_line,
+    markdown_code,
+    markdown_safe,
+    one_line,
+    plain_json,
+    table_cell,
+)
 
 
 @given(st.text(max_size=2000))
@@ -48,3 +60,43 @@ def test_numpy_numbers_become_plain():
 def test_pixels_are_no_metadata():
     with pytest.raises(TypeError, match="ndarray has no plain JSON form"):
         plain_json({"pixels": np.zeros(3)})
+
+
+HOSTILE_WORDS = [
+    "[here](http://bad.example)",
+    "![x](y)",
+    "<img src=x onerror=alert(1)>",
+    "a | b |",
+    "**bold** _it_ ~~no~~ `code`",
+    "# heading",
+    "- item",
+    "1. item",
+    "&lt;b&gt;",
+    "http://bad.example www.bad.example a@bad.example",
+    "line\nbreak",
+    "back\\slash",
+]
+
+
+def page(words):
+    """The words in a paragraph, a list and a table, as HTML."""
+    made = MarkdownIt("gfm-like", {"linkify": False})
+    return made.render(f"{words}\n\n- {words}\n\n| a |\n| --- |\n| {words} |\n")
+
+
+@pytest.mark.parametrize("words", HOSTILE_WORDS)
+def test_words_from_files_are_shown_letter_for_letter_on_a_page(words):
+    shown = page(markdown_safe(words))
+    plain = html.escape(one_line(words))
+    assert shown == page("word").replace("word", plain)
+
+
+@pytest.mark.parametrize("words", HOSTILE_WORDS)
+def test_code_stays_code(words):
+    shown = page(markdown_code(words))
+    assert len(re.findall(r"<code>[^<>]*</code>", shown)) == 3
+    assert re.sub(r"<code>[^<>]*</code>", "word", shown) == page("word")
+
+
+def test_addresses_do_not_become_links():
+    assert markdown_safe("http://a.example www.a.example b@c") == r"http\://a.example www\.a.example b\@c"

@@ -27,9 +27,9 @@ from pipeline.archive.names import (
     scene_id,
 )
 from pipeline.archive.product_rules import check_rules, product_rule
-from pipeline.archive.read import digest_of
 from pipeline.archive.readers import COMPANIONS, READERS
 from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
+from pipeline.files import digest_of
 from pipeline.scene import SceneRef
 from pipeline.settings import ArchiveSettings
 

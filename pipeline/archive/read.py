@@ -6,26 +6,14 @@ refused and the next discovery takes the new content.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.archive.names import clean
 from pipeline.archive.readers import READERS
 from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
+from pipeline.files import digest_of
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
-
-
-def digest_of(files: Sequence[Path]) -> str:
-    """sha256 over the contents of the files, one after the other, hex; OSError where storage refuses."""
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(1 << 20))
-    for path in files:
-        with path.open("rb", buffering=0) as file:
-            while size := file.readinto(buffer):
-                digest.update(buffer[:size])
-    return digest.hexdigest()
 
 
 def read_scene(ref: SceneRef, settings: ArchiveSettings) -> Scene:

@@ -14,18 +14,8 @@ import re
 from collections.abc import Mapping
 
 from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.optics import sigma_from_mtf
 from pipeline.scene import Quantity, Sensor
-
-BOX_MTF_NYQUIST = 2 / math.pi  # what averaging over one detector leaves of the finest contrast
-
-
-def sigma_from_mtf(mtf_nyquist: float) -> float:
-    """Gaussian sigma, in native pixels, of an instrument whose whole MTF at Nyquist is this (0 to 0.637)."""
-    if not 0 < mtf_nyquist < BOX_MTF_NYQUIST:
-        raise ValueError(
-            f"an MTF at Nyquist between 0 and {BOX_MTF_NYQUIST:.3f} is wanted, got {mtf_nyquist}"
-        )
-    return math.sqrt(2 * math.log(BOX_MTF_NYQUIST / mtf_nyquist)) / math.pi
 
 
 def _sensor(name: str, gsd_m: float, mtf: float, nedt_k: float, wavelength_um: float, source: str) -> Sensor:

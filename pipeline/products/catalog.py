@@ -16,13 +16,12 @@ from typing import Any
 import pystac
 
 from pipeline.errors import DamagedProductError
+from pipeline.files import write_bytes, write_json
 from pipeline.products.layout import (
     CATALOG,
     TABLE,
     published_folders,
     recipe_folders,
-    write_bytes,
-    write_json,
 )
 from pipeline.products.publish import read_record, read_records
 from pipeline.products.stac import item_files, make_item

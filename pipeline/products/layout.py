@@ -12,18 +12,15 @@ eight digits of its content's digest, and the manifest inside has all sixty-four
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pipeline.scene import SceneRef
-from pipeline.text import plain_json
+from pipeline.times import from_iso
 
 MANIFEST = "MANIFEST.json"
 RECORD = "record.json"
@@ -234,49 +231,10 @@ def manifest_digest(product: Path) -> str | None:
     return found[1].decode() if found else None
 
 
-def write_json(path: Path, plain: Mapping[str, Any]) -> Path:
-    """Write a small JSON file so that readers see the old one or the new one, also after a power cut.
-
-    Numbers that are not finite become null; keys keep their order.
-    """
-    text = json.dumps(plain_json(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Write a small file as `write_json` does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    flush_folder(path.parent)
-    return path
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a folder's entries survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def now_utc() -> str:
-    """The time as ISO 8601 with Z, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _dated(ref: SceneRef) -> Path:
     if ref.acquired is None:
         return Path("undated")
-    acquired = datetime.fromisoformat(ref.acquired)
+    acquired = from_iso(ref.acquired)
     return Path(f"{acquired.year:04d}") / f"{acquired.month:02d}"
 
 

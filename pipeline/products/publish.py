@@ -9,10 +9,8 @@ its own. Kill the machine at any moment: there is a complete product, or none.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 import uuid
@@ -24,20 +22,19 @@ import rasterio
 from rasterio.errors import RasterioIOError
 
 from pipeline.errors import DamagedProductError
+from pipeline.files import digest_of, flush, write_json
 from pipeline.products.layout import (
     DAMAGED_PREFIX,
     MANIFEST,
     RECORD,
     STAGING_PREFIX,
-    flush_folder,
-    now_utc,
     recipe_folder,
     record_path,
     records_folder,
-    write_json,
 )
 from pipeline.products.store.zarr_store import check_complete
 from pipeline.scene import Record
+from pipeline.times import now_utc
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +69,7 @@ def publish(staging: Path, final: Path, manifest_extra: Mapping[str, Any]) -> Pa
         "files": {name: list(_flush_and_digest(staging / name)) for name in _file_names(staging)},
     }
     for folder in (child for child in staging.rglob("*") if child.is_dir()):
-        flush_folder(folder)
+        flush(folder)
     write_json(staging / MANIFEST, manifest)
     return _rename(staging, final)
 
@@ -89,7 +86,7 @@ def verify(product: Path) -> None:
     for name, (size, digest) in listed.items():
         if name not in present:
             raise DamagedProductError(f"{product.name}: {name} is missing")
-        if [(product / name).stat().st_size, _digest(product / name)] != [size, digest]:
+        if [(product / name).stat().st_size, digest_of([product / name])] != [size, digest]:
             raise DamagedProductError(f"{product.name}: {name} has changed since it was published")
     if extra := sorted(present - listed.keys()):
         raise DamagedProductError(f"{product.name}: {extra[0]} is not in the manifest")
@@ -177,7 +174,7 @@ def _parse_record(path: Path) -> Record:
 
 
 def _rename(staging: Path, final: Path) -> Path:
-    flush_folder(staging)
+    flush(staging)
     while True:
         try:
             staging.rename(final)
@@ -190,7 +187,7 @@ def _rename(staging: Path, final: Path) -> Path:
                 return final
             _move_aside(final)
             continue
-        flush_folder(final.parent)
+        flush(final.parent)
         return final
 
 
@@ -223,15 +220,8 @@ def _file_names(folder: Path) -> Iterator[str]:
 
 
 def _flush_and_digest(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-        return os.fstat(file.fileno()).st_size, digest
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    flush(path)
+    return path.stat().st_size, digest_of([path])
 
 
 def _youngest(folder: Path) -> float:

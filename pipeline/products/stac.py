@@ -8,7 +8,6 @@ says just that.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,11 +16,13 @@ from typing import Any
 
 import pystac
 
+from pipeline.files import digest_of
 from pipeline.products.store.attributes import FLAG_VARIABLE, STANDARD_NAMES
 from pipeline.products.store.georeference import bounds_degrees, crs_name, footprint, transform_terms
 from pipeline.products.view_context import ViewContext
 from pipeline.scene import FLAG_MEANINGS, Record
 from pipeline.text import one_line, plain_json
+from pipeline.times import from_iso, iso_utc
 
 EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -44,7 +45,7 @@ def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
         id=files.stem,
         geometry=_geometry(rings),
         bbox=None if bounds is None else list(bounds),
-        datetime=None if acquired is None else datetime.fromisoformat(acquired),
+        datetime=None if acquired is None else from_iso(acquired),
         properties={**_time(context, record), **_properties(context, record)},
         stac_extensions=list(EXTENSIONS),
         assets=_assets(context),
@@ -65,7 +66,7 @@ def _time(context: ViewContext, record: Record) -> dict[str, Any]:
     processed = context.created or record.finished
     if context.enhancement.scene.ref.acquired is not None:
         return {"created": processed}
-    start = FIRST_THERMAL_PICTURE.strftime("%Y-%m-%dT%H:%M:%SZ")
+    start = iso_utc(FIRST_THERMAL_PICTURE)
     return {"created": processed, "start_datetime": start, "end_datetime": processed}
 
 
@@ -164,9 +165,7 @@ def _file_fields(path: Path) -> dict[str, Any]:
     """Size and checksum of a file; of a store, whose chunks the manifest lists, neither."""
     if path.is_dir():
         return {}
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file:size": path.stat().st_size, "file:checksum": _SHA256_PREFIX + digest}
+    return {"file:size": path.stat().st_size, "file:checksum": _SHA256_PREFIX + digest_of([path])}
 
 
 def item_files(folder: Path) -> list[Path]:

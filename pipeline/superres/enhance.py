@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from pipeline.grid import Window, tile_windows
+from pipeline.raster import cut_mirrored
 from pipeline.scene import (
     FLAG_EDGE,
     FLAG_FALLBACK,
@@ -32,7 +33,6 @@ from pipeline.scene import (
 )
 from pipeline.settings import Recipe
 from pipeline.superres.applying.method import Method, Picture
-from pipeline.superres.applying.upscaler import cut_mirrored
 from pipeline.superres.bases.base import Base
 from pipeline.superres.detail import Learned, learn, method_of, scene_base
 from pipeline.superres.judging.at_x2 import heard_nearby

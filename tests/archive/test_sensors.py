@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.archive.sensors import (
     BAND_WAVELENGTHS_UM,
@@ -13,7 +11,6 @@ from pipeline.archive.sensors import (
     sensor,
     sensor_in_text,
     sensor_of_band,
-    sigma_from_mtf,
 )
 from pipeline.errors import SettingsError, UnusableInputError
 
@@ -45,18 +42,6 @@ def test_the_unknown_sensor_is_cautious():
     found = SENSORS["unknown"]
     assert found.psf_sigma_px <= 0.35
     assert np.isnan([found.native_gsd_m, found.nedt_k, found.wavelength_um]).all()
-
-
-@given(st.floats(0.05, 0.63))
-def test_sigma_gives_back_the_contrast_it_was_made_of(mtf):
-    sigma = sigma_from_mtf(mtf)
-    assert 2 / math.pi * math.exp(-((math.pi * sigma) ** 2) / 2) == pytest.approx(mtf)
-
-
-@pytest.mark.parametrize("mtf", [0.0, -0.1, 0.64, 1.0])
-def test_an_impossible_contrast_is_refused(mtf):
-    with pytest.raises(ValueError, match=r"between 0 and 0\.637 is wanted"):
-        sigma_from_mtf(mtf)
 
 
 @pytest.mark.parametrize("key", BAND_WAVELENGTHS_UM)

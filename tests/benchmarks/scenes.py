@@ -13,6 +13,8 @@ import numpy as np
 import rasterio
 import xarray
 
+from pipeline import raster
+
 SCENES = Path(__file__).parents[2] / ".." / "shared" / "scenes"
 SIZES_PX = (512, 384, 256, 192, 128, 96, 64)
 PLAUSIBLE_K = (150, 1500)
@@ -104,16 +106,5 @@ def _short(name: str) -> str:
 
 def most_textured_square(kelvin: np.ndarray, sizes: tuple[int, ...] = SIZES_PX) -> np.ndarray | None:
     """The square with the steepest gradients and nothing missing, of the largest size that fits."""
-    for size in sizes:
-        best: tuple[float, np.ndarray] | None = None
-        for row in range(0, kelvin.shape[0] - size + 1, size // 2):
-            for column in range(0, kelvin.shape[1] - size + 1, size // 2):
-                square = kelvin[row : row + size, column : column + size]
-                if not np.isfinite(square).all():
-                    continue
-                texture = float(sum(np.abs(np.diff(square, axis=axis)).mean() for axis in (0, 1)))
-                if best is None or texture > best[0]:
-                    best = texture, square
-        if best is not None:
-            return np.ascontiguousarray(best[1], dtype=np.float32)
-    return None
+    square = raster.most_textured_square(kelvin, sizes)
+    return None if square is None else square.astype(np.float32)

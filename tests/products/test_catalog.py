@@ -8,8 +8,8 @@ import pystac
 import pytest
 import rasterio
 
+from pipeline.files import write_json
 from pipeline.products.catalog import write_catalog
-from pipeline.products.layout import write_json
 from pipeline.products.publish import publish, write_record
 from pipeline.products.stac import EXTENSIONS
 from pipeline.scene import Record, SceneRef

@@ -1,7 +1,6 @@
-import json
-
 import pytest
 
+from pipeline.files import write_json
 from pipeline.products import layout
 from pipeline.products.publish import publish
 from tests.products.known import LABEL, make_enhancement, manifest_of, stage_product
@@ -48,7 +47,7 @@ def test_another_recipe_has_its_own_products(tmp_path):
 
 def test_a_product_in_the_making_is_not_found(tmp_path):
     staging, _ = stage_product(tmp_path)
-    layout.write_json(staging / layout.MANIFEST, manifest_of())
+    write_json(staging / layout.MANIFEST, manifest_of())
     assert list(layout.published_folders(tmp_path / LABEL)) == []
     assert layout.find_product(tmp_path, LABEL, make_enhancement().scene.ref.digest) is None
 
@@ -64,19 +63,6 @@ def test_one_walk_knows_a_whole_night(tmp_path):
 def test_an_output_root_that_does_not_exist_yet_holds_nothing(tmp_path):
     assert layout.index_products(tmp_path / "new", LABEL) == {}
     assert layout.recipe_folders(tmp_path / "new") == []
-
-
-def test_json_holds_no_number_that_json_does_not_know(tmp_path):
-    path = layout.write_json(tmp_path / "a" / "b.json", {"nan": float("nan"), "tuple": (1, 2)})
-    assert json.loads(path.read_text()) == {"nan": None, "tuple": [1, 2]}
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    path = layout.write_json(tmp_path / "a.json", {"old": 1})
-    with pytest.raises(TypeError, match="object has no plain JSON form"):
-        layout.write_json(path, {"new": object()})
-    assert json.loads(path.read_text()) == {"old": 1}
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_analysts_may_read_what_was_staged(tmp_path):

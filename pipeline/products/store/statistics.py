@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.raster import block_means
 from pipeline.scene import FLAG_MEANINGS, Pixels
 
 
@@ -84,9 +85,7 @@ class StoreSummary:
 def tally_tile(pixels: Pixels, coarse: NDArray[np.float32], scale: int) -> TileFigures:
     """Count a tile; `coarse` is the scene's (y, x) temperature under it."""
     valid = pixels.temperature[np.isfinite(pixels.temperature)].astype(np.float64)
-    height, width = coarse.shape
-    blocks = pixels.temperature.reshape(height, scale, width, scale).mean(axis=(1, 3), dtype=np.float64)
-    difference = blocks - coarse
+    difference = block_means(pixels.temperature, scale, least_valid=scale**2) - coarse
     difference = difference[np.isfinite(difference)]
     values, counts = np.unique(pixels.flag, return_counts=True)
     return TileFigures(

@@ -12,7 +12,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,12 @@ from zarr.errors import ZarrUserWarning
 
 from pipeline.errors import DamagedProductError
 from pipeline.grid import Grid, Window, tile_windows
-from pipeline.products.layout import now_utc
 from pipeline.products.store import attributes as about
 from pipeline.products.store.georeference import coordinates, grid_mapping
 from pipeline.products.store.statistics import StoreSummary, TileFigures, summarize, tally_tile
 from pipeline.products.store.unsharp import write_sharpened
 from pipeline.scene import FLAG_NO_DATA, Enhancement, Pixels
+from pipeline.times import from_iso, now_utc
 
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
 
@@ -265,7 +264,7 @@ def _write_coordinates(group: zarr.Group, grid: Grid, *, acquired: str | None) -
             "units": "seconds since 1970-01-01T00:00:00Z",
             "calendar": "standard",
         }
-        seconds = round(datetime.fromisoformat(acquired).astimezone(UTC).timestamp())
+        seconds = round(from_iso(acquired).timestamp())
         _write_scalar(group, "time", value=seconds, dtype="int64", described=described)
 
 

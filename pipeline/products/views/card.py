@@ -23,15 +23,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from pipeline.grid import Window
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.view_context import CurvePoint, ViewContext
-from pipeline.products.views.most_textured import most_textured
 from pipeline.products.views.overview import shrink, shrink_factor, store_reader
 from pipeline.products.views.palette import color_scale
+from pipeline.raster import fill_nearest, most_textured, split_pixels
 from pipeline.scene import FLAG_MEANINGS
 from pipeline.text import latin_line
 
@@ -115,12 +114,9 @@ def bicubic(temperature: NDArray[np.float32], window: Window, scale: int) -> NDA
     missing = ~np.isfinite(values)
     if missing.all():
         return np.full((window.height * scale, window.width * scale), np.nan, np.float32)
-    if missing.any():
-        nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-        values = values[tuple(np.asarray(nearest))]
     size = grown.width * scale, grown.height * scale
-    large = np.array(Image.fromarray(values).resize(size, Image.Resampling.BICUBIC))
-    large[missing.repeat(scale, 0).repeat(scale, 1)] = np.nan
+    large = np.array(Image.fromarray(fill_nearest(values)).resize(size, Image.Resampling.BICUBIC))
+    large[split_pixels(missing, scale)] = np.nan
     return large[window.within(grown).refine(scale).slices]
 
 

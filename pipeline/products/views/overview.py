@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pipeline.grid import Window, tile_windows
+from pipeline.raster import block_means
 
 Reader = Callable[[Window], NDArray[np.float32]]  # a window of a raster to its (y, x) pixels
 READ_PX = 1024  # side of the piece that is held in memory
@@ -73,12 +74,6 @@ def shrink(read: Reader, shape: tuple[int, int], factor: int) -> NDArray[np.floa
 
 
 def _block_means(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    rows, columns = shrunk_shape((values.shape[0], values.shape[1]), factor)
-    padding = ((0, rows * factor - values.shape[0]), (0, columns * factor - values.shape[1]))
-    blocks = np.pad(values, padding, constant_values=np.nan).reshape(rows, factor, columns, factor)
-    valid = np.isfinite(blocks)
-    count = valid.sum(axis=(1, 3))
-    total = np.where(valid, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
-    means = np.full(count.shape, np.nan)
-    np.divide(total, count, out=means, where=count > 0)
-    return means.astype(np.float32)
+    """Means of the whole blocks and of the incomplete ones at the end."""
+    padding = [(0, -size % factor) for size in values.shape]
+    return block_means(np.pad(values, padding, constant_values=np.nan), factor).astype(np.float32)

@@ -17,7 +17,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.view_context import ViewContext
-from pipeline.products.views.most_textured import most_textured
 from pipeline.products.views.overview import (
     Reader,
     array_reader,
@@ -36,6 +35,7 @@ from pipeline.products.views.palette import (
     palette_bytes,
     text_strip,
 )
+from pipeline.raster import most_textured, split_pixels
 from pipeline.text import latin_line
 
 NARROWEST_PX = 360  # a legend needs this much room
@@ -90,7 +90,7 @@ def _comparison(read: Reader, context: ViewContext, scale: ColorScale) -> NDArra
     if not fits:
         detail = most_textured(scene.temperature, max(max(panels[0].shape) // _ZOOM // enhancement.scale, 1))
         fine = detail.refine(enhancement.scale)
-        zoomed = [scale.indices(reader(fine)).repeat(_ZOOM, 0).repeat(_ZOOM, 1) for reader in readers]
+        zoomed = [split_pixels(scale.indices(reader(fine)), _ZOOM) for reader in readers]
         where = f"detail at row {detail.row}, column {detail.column} of the original"
         rows.append(
             _side_by_side(zoomed, [f"original, {where}", "enhanced, the same detail"], font_px=font_px)

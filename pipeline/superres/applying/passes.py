@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import trim_mean
 
 from pipeline.grid import Window
+from pipeline.raster import cut_mirrored
 from pipeline.settings import PATCH_PX, InferSettings
-from pipeline.superres.applying.upscaler import Floats, Upscaler, cut_mirrored
+from pipeline.superres.applying.upscaler import Floats, Upscaler
 
 Reduce = Literal["mean", "median", "trimmed"]
 

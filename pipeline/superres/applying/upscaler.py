@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.grid import Window
-
 Floats = NDArray[np.float32]
-Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -51,19 +47,3 @@ class Upscaler:
                 f"x{self.scale} of {lr.shape} pixels must be {wanted} float32, got {hr.shape} {hr.dtype}"
             )
         return hr
-
-
-def cut_mirrored(array: NDArray[Number], window: Window) -> NDArray[Number]:
-    """The pixels of a window that may reach beyond the array, which is mirrored at its edges.
-
-    Half-sample symmetry: the outermost pixel is repeated once. Mirrored again and again where the
-    window is larger than the array, so arrays of one row or one pixel work.
-    """
-    rows = _mirrored(window.row, window.height, array.shape[0])
-    columns = _mirrored(window.column, window.width, array.shape[1])
-    return array[np.ix_(rows, columns)]
-
-
-def _mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
-    position = np.arange(start, start + length) % (2 * size)
-    return np.minimum(position, 2 * size - 1 - position)

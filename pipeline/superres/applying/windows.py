@@ -14,8 +14,9 @@ from dask.base import compute
 from dask.delayed import Delayed, delayed
 
 from pipeline.grid import Window, tile_windows
+from pipeline.raster import cut_mirrored
 from pipeline.superres.applying.passes import Reduce, combine
-from pipeline.superres.applying.upscaler import Floats, Upscaler, cut_mirrored
+from pipeline.superres.applying.upscaler import Floats, Upscaler
 
 Answer = TypeVar("Answer")
 

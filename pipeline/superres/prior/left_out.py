@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.grid import Window
+from pipeline.raster import most_textured_square
 from pipeline.settings import InferSettings
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.passes import passes
@@ -119,20 +120,8 @@ def judged_square(
 ) -> NDArray[np.float32] | None:
     """The largest square without gaps among `JUDGED_PX`, and of those the one with the steepest gradients."""
     level = next(octaves(temperature, 0.35, first_octave, first_octave + 1))
-    for side in JUDGED_PX:
-        if side % scale or side // scale < 4 * scale:
-            continue
-        starts = (range(0, size - side + 1, side // 2) for size in level.shape)
-        rows, columns = (list(start) for start in starts)
-        squares = [level[row : row + side, column : column + side] for row in rows for column in columns]
-        whole = [square for square in squares if np.isfinite(square).all()]
-        if whole:
-            return np.ascontiguousarray(max(whole, key=_texture))
-    return None
-
-
-def _texture(square: NDArray[np.float32]) -> float:
-    return sum(float(np.abs(np.diff(square, axis=axis)).mean()) for axis in (0, 1))
+    sides = (side for side in JUDGED_PX if side % scale == 0 and side // scale >= 4 * scale)
+    return most_textured_square(level, sides)
 
 
 def leave_sites_out(

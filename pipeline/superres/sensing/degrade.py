@@ -16,10 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.optics import FWHM_PER_SIGMA, sigma_from_mtf
 from pipeline.superres.sensing.nested_grids import Picture, as_tensor, decimate, like, reference_k, spread
 
-BOX_AT_NYQUIST = 2 / math.pi  # contrast that the detector's square alone keeps at Nyquist
-FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 NO_BLUR_HR_PX = 0.05  # the next pixel would get less than 1e-80 of the light
 CENTER_TOLERANCE_PX = 0.01
 SEPARABLE_TOLERANCE = 1e-3
@@ -204,16 +203,6 @@ def keys_cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
-
-
-def sigma_from_mtf(mtf_nyquist: float) -> float:
-    """Sigma in LR pixels of the Gaussian that, with the detector's box, leaves this contrast at Nyquist."""
-    if not 0 < mtf_nyquist <= BOX_AT_NYQUIST:
-        raise ValueError(
-            f"mtf_nyquist must be above 0 and at most {BOX_AT_NYQUIST:.3f}, what the detector's square alone "
-            f"keeps; got {mtf_nyquist}"
-        )
-    return math.sqrt(-2 * math.log(mtf_nyquist / BOX_AT_NYQUIST)) / math.pi
 
 
 def dense_matrix(scale: int, taps: tuple[float, ...], first: int, size: int) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, maximum_filter
+from scipy.ndimage import maximum_filter
 
+from pipeline import raster
 from pipeline.errors import SkippedSceneError
 
 
@@ -27,17 +28,14 @@ def fill_nearest(temperature: NDArray[np.float32]) -> NDArray[np.float32]:
         SkippedSceneError: If no pixel is valid.
     """
     missing = ~np.isfinite(temperature)
-    if not missing.any():
-        return temperature.astype(np.float32)
     if missing.all():
         raise SkippedSceneError(f"none of the {missing.size} pixels is valid, at least one is needed")
-    nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
-    return np.asarray(temperature[tuple(nearest)], dtype=np.float32)
+    return raster.fill_nearest(temperature.astype(np.float32, copy=False))
 
 
 def refine_mask(valid: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
     """(y, x) mask on the fine grid, (scale * y, scale * x): every pixel is split, none changes its mind."""
-    return np.repeat(np.repeat(valid, scale, axis=0), scale, axis=1)
+    return raster.split_pixels(valid, scale)
 
 
 def near_missing(valid: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
+from pipeline.raster import block_means
 from pipeline.scene import Scene, Sensor
 from pipeline.settings import DegradeSettings
 from pipeline.superres.sensing.domain import choose_domain
@@ -170,13 +171,7 @@ def average_blocks(values: NDArray[np.float32], factor: int) -> NDArray[np.float
 
     NaN where less than half of a block is known.
     """
-    rows, columns = (side // factor for side in values.shape)
-    blocks = values[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
-    known = np.isfinite(blocks)
-    count = known.sum(axis=(1, 3))
-    total = np.where(known, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
-    enough = count >= LEAST_BLOCK_SHARE * factor**2
-    return np.where(enough, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    return block_means(values, factor, least_valid=LEAST_BLOCK_SHARE * factor**2).astype(np.float32)
 
 
 def resampled_by_nearest(temperature: NDArray[np.float32], step_k: float) -> bool:

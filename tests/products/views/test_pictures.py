@@ -3,7 +3,6 @@ import pytest
 from PIL import Image
 
 from pipeline.grid import Window
-from pipeline.products.views.most_textured import most_textured
 from pipeline.products.views.overview import array_reader, enlarged_reader, shrink, shrink_factor
 from pipeline.products.views.palette import ColorScale, color_scale, palette_bytes
 from pipeline.products.views.pictures import write_pictures
@@ -126,21 +125,3 @@ def test_before_and_after_are_averaged_alike():
 )
 def test_the_smallest_factor_that_fits_is_taken(size, limit, factor):
     assert shrink_factor((5, size), limit) == factor
-
-
-def test_the_textured_corner_is_found():
-    temperature = np.full((200, 300), 300, np.float32)
-    temperature[120:160, 200:240] += np.random.default_rng(0).normal(0, 3, (40, 40)).astype(np.float32)
-    window = most_textured(temperature, 48)
-    assert window.row <= 120
-    assert window.row + window.height >= 160
-    assert window.column <= 200
-    assert window.column + window.width >= 240
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (5, 300), (300, 5), (64, 64)])
-def test_a_textured_window_lies_inside(shape):
-    window = most_textured(np.full(shape, np.nan, np.float32), 48)
-    assert (window.height, window.width) == (min(48, shape[0]), min(48, shape[1]))
-    assert window.row + window.height <= shape[0]
-    assert window.column + window.width <= shape[1]

@@ -19,7 +19,7 @@ from pipeline.superres.applying.passes import (
     turn_back,
     turned,
 )
-from pipeline.superres.applying.upscaler import Upscaler, cut_mirrored
+from pipeline.superres.applying.upscaler import Upscaler
 from pipeline.superres.applying.windows import compute_passes, compute_window
 from tests.superres.upscalers import Repeat, global_upscaler, landscape, small_upscaler
 
@@ -373,19 +373,6 @@ def test_nothing_cannot_be_combined():
 def test_an_upscaler_that_breaks_its_word_is_caught():
     with pytest.raises(ValueError, match=r"x3 of \(4, 5\) pixels must be \(12, 15\) float32, got \(8, 10\)"):
         Upscaler(lambda lr, _: Repeat(2)(lr), 3, 0)(landscape(4, 5))
-
-
-@given(
-    shape=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    window=st.builds(
-        Window, st.integers(-20, 6), st.integers(-20, 6), st.integers(1, 30), st.integers(1, 30)
-    ),
-)
-def test_beyond_its_border_a_scene_is_mirrored_again_and_again(shape, window):
-    scene = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape)
-    padded = np.pad(scene, 60, mode="symmetric")
-    shifted = Window(window.row + 60, window.column + 60, window.height, window.width)
-    np.testing.assert_array_equal(cut_mirrored(scene, window), padded[shifted.slices])
 
 
 def test_a_global_network_by_patches_reaches_as_far_as_a_patch():

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from pipeline.grid import Window
+from pipeline.raster import cut_mirrored
 from pipeline.settings import InferSettings, Recipe
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.passes import passes
-from pipeline.superres.applying.upscaler import cut_mirrored
 from pipeline.superres.applying.windows import BORDER_PX, compute_passes, compute_window, map_tiles
 from pipeline.superres.bases.base import bicubic_base
 from pipeline.superres.networks import build_network, detail_unit

@@ -1,0 +1,63 @@
+"""Files on the disk: their digest, and how a small one is written so that no reader finds half of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.text import plain_json
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """sha256 over the contents of the files, one after the other, hex; OSError where storage refuses."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(1 << 20))
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while size := file.readinto(buffer):
+                digest.update(buffer[:size])
+    return digest.hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """sha256 of a text in UTF-8, hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_json(path: Path, plain: Mapping[str, Any]) -> Path:
+    """Write a small JSON file so that readers see the old one or the new one, also after a power cut.
+
+    Numbers that are not finite become null; keys keep their order.
+    """
+    text = json.dumps(plain_json(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a small file as `write_json` does; its folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    flush(path.parent)
+    return path
+
+
+def flush(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

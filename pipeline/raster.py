@@ -1,0 +1,134 @@
+"""What is done to (y, x) rasters everywhere: split pixels, average blocks, mirror borders, fill holes, and
+find the part with the most texture.
+
+Nothing here knows of temperatures; a number that is not finite is a missing pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int, Shaped
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from pipeline.grid import Window
+
+Number = TypeVar("Number", bound=np.generic)
+_CELL_PX = 8  # texture is summed over cells first, so that a large scene costs little memory
+_LARGEST_STEP = 5  # one fire or cloud edge must not outweigh a city
+
+
+def cut_mirrored(array: Shaped[NDArray[Number], "y x"], window: Window) -> Shaped[NDArray[Number], "h w"]:
+    """The pixels of a window that may reach beyond the array, which is mirrored at its edges.
+
+    Half-sample symmetry: the outermost pixel is repeated once. Mirrored again and again where the
+    window is larger than the array, so arrays of one row or one pixel work.
+    """
+    rows = _mirrored(window.row, window.height, array.shape[0])
+    columns = _mirrored(window.column, window.width, array.shape[1])
+    return array[np.ix_(rows, columns)]
+
+
+def _mirrored(start: int, length: int, size: int) -> Int[NDArray[np.intp], " n"]:
+    position = np.arange(start, start + length) % (2 * size)
+    return np.minimum(position, 2 * size - 1 - position)
+
+
+def split_pixels(
+    values: Shaped[NDArray[Number], "y x"], scale: int
+) -> Shaped[NDArray[Number], "{scale}*y {scale}*x"]:
+    """Every pixel as scale x scale pixels of its value."""
+    return np.repeat(np.repeat(values, scale, axis=0), scale, axis=1)
+
+
+def block_means(
+    values: Float[NDArray[np.floating], "y x"], side_px: int, *, least_valid: float = 1
+) -> Float64[NDArray[np.float64], "y//{side_px} x//{side_px}"]:
+    """Means over whole blocks of side_px x side_px pixels; rows and columns left over are not used.
+
+    Args:
+        values: What is not finite is left out of the mean.
+        side_px: Side of a block.
+        least_valid: Pixels that a block needs, at least 1; with fewer it is NaN.
+    """
+    rows, columns = (side // side_px for side in values.shape)
+    blocks = values[: rows * side_px, : columns * side_px].reshape(rows, side_px, columns, side_px)
+    valid = np.isfinite(blocks)
+    count = valid.sum(axis=(1, 3))
+    total = np.where(valid, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+    return np.where(count >= least_valid, total / np.maximum(count, 1), np.nan)
+
+
+def fill_nearest(values: Float32[NDArray[np.float32], "y x"]) -> Float32[NDArray[np.float32], "y x"]:
+    """Every missing pixel takes the value of the nearest valid one; without a valid one nothing changes."""
+    missing = ~np.isfinite(values)
+    if not missing.any() or missing.all():
+        return values.copy()
+    nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return np.asarray(values[tuple(nearest)])
+
+
+def most_textured(values: Float32[NDArray[np.float32], "y x"], size_px: int) -> Window:
+    """The window of at most `size_px` pixels a side with the most texture among its valid pixels.
+
+    For pictures: fast on large rasters, and a window with holes may win. Ties, and rasters without any
+    texture, give the window nearest to the upper left corner.
+    """
+    height, width = min(size_px, values.shape[0]), min(size_px, values.shape[1])
+    cells = _cell_texture(values)
+    rows, columns = max(height // _CELL_PX, 1), max(width // _CELL_PX, 1)
+    corner = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = (
+        corner[rows:, columns:]
+        - corner[:-rows, columns:]
+        - corner[rows:, :-columns]
+        + corner[:-rows, :-columns]
+    )
+    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    top = min(int(row) * _CELL_PX, values.shape[0] - height)
+    left = min(int(column) * _CELL_PX, values.shape[1] - width)
+    return Window(top, left, height, width)
+
+
+def most_textured_square(
+    values: Float[NDArray[np.floating], "y x"], sides_px: Iterable[int]
+) -> Float[NDArray[np.floating], "n n"] | None:
+    """The square without holes that has the steepest gradients, of the first side that has such squares.
+
+    For tests against a truth. Squares overlap by half.
+    """
+    for side in sides_px:
+        rows, columns = (range(0, size - side + 1, max(side // 2, 1)) for size in values.shape)
+        squares = [values[row : row + side, column : column + side] for row in rows for column in columns]
+        whole = [square for square in squares if np.isfinite(square).all()]
+        if whole:
+            return np.ascontiguousarray(max(whole, key=_steepness))
+    return None
+
+
+def _steepness(square: Float[NDArray[np.floating], "n n"]) -> float:
+    """Mean step between neighbors, along columns and along rows."""
+    return sum(float(np.abs(np.diff(square, axis=axis)).mean()) for axis in (0, 1))
+
+
+def _cell_texture(
+    values: Float32[NDArray[np.float32], "y x"],
+) -> Float64[NDArray[np.float64], "rows cols"]:
+    """Sum of the differences between neighboring 2 x 2 means, by cell; a band of cells at a time.
+
+    Means, because noise and resampling patterns change from pixel to pixel and are not worth looking at.
+    """
+    height, width = (-(-size // _CELL_PX) for size in values.shape)
+    cells = np.zeros((height, width))
+    for cell_row in range(height):
+        band = values[cell_row * _CELL_PX : (cell_row + 1) * _CELL_PX + 3]
+        means = (band[:-1, :-1] + band[1:, :-1] + band[:-1, 1:] + band[1:, 1:]) / 4
+        steps = np.zeros((_CELL_PX, width * _CELL_PX))
+        for difference in (means[2:, :] - means[:-2, :], means[:, 2:] - means[:, :-2]):
+            inside = np.minimum(np.nan_to_num(np.abs(difference[:_CELL_PX])), _LARGEST_STEP)
+            steps[: inside.shape[0], : inside.shape[1]] += inside
+        cells[cell_row] = steps.reshape(_CELL_PX, width, _CELL_PX).sum(axis=(0, 2))
+    return cells
