@@ -14,6 +14,7 @@ import xarray as xr
 from flows.demo import write_demo_archive
 from pipeline.archive.discover import discover
 from pipeline.errors import UnreadableInputError
+from pipeline.figures import FIGURES
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.night import plan_night
 from pipeline.process import STAGES, process_scene
@@ -53,6 +54,13 @@ def test_good_scenes_end_in_products_and_the_broken_one_in_a_reason(night):
 def test_every_record_says_how_much_memory_the_scene_took(night):
     _, records = night
     assert all(100 < record.figures["peak_memory_mib"] < 10_000 for record in records)
+
+
+def test_the_catalog_knows_every_figure_of_a_record(night):
+    _, records = night
+    figures = [record.figures for record in records if record.product]
+    assert set().union(*figures) <= FIGURES.keys()
+    assert len(set().union(*figures)) > 25
 
 
 def test_the_peak_of_memory_is_counted_from_when_it_was_forgotten():

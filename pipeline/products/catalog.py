@@ -16,6 +16,7 @@ from typing import Any
 import pystac
 
 from pipeline.errors import DamagedProductError
+from pipeline.figures import FIGURES
 from pipeline.files import write_bytes, write_json
 from pipeline.products.layout import (
     CATALOG,
@@ -48,6 +49,12 @@ def write_catalog(out: Path) -> Path:
         id="thermal-sr",
         title="Super-resolved thermal scenes",
         description="Temperature in kelvin with uncertainty and quality flags, one item a scene and recipe.",
+        extra_fields={
+            "tsr:figures": {
+                figure.name: {"unit": figure.unit, "description": figure.meaning}
+                for figure in FIGURES.values()
+            }
+        },
     )
     rows: list[dict[str, object]] = []
     for recipe in recipe_folders(out):
@@ -99,8 +106,9 @@ def _row(record: Record) -> dict[str, object]:
 
 
 def _table(rows: list[dict[str, object]]) -> str:
-    """All rows under one header: our columns first, then every figure that occurs, by name."""
-    figures = sorted({name for row in rows for name in row} - set(_COLUMNS))
+    """All rows under one header: our columns first, then every figure that occurs, unknown ones last."""
+    found = {name for row in rows for name in row} - set(_COLUMNS)
+    figures = [name for name in FIGURES if name in found] + sorted(found - FIGURES.keys())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([table_cell(name) for name in (*_COLUMNS, *figures)])

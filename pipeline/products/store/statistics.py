@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import figures
 from pipeline.raster import block_means
 from pipeline.scene import FLAG_MEANINGS, Pixels
 
@@ -76,10 +77,17 @@ class StoreSummary:
     flag_fractions: Mapping[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float]:
-        """The numbers for a record, by name with unit."""
-        numbers = ("valid_fraction", "min_k", "mean_k", "max_k", "block_bias_k", "block_rms_k")
-        flags = {f"flag_{name}_fraction": share for name, share in self.flag_fractions.items()}
-        return {**{name: float(getattr(self, name)) for name in numbers}, **flags}
+        """The numbers for a record, by name."""
+        numbers = {
+            figures.VALID: self.valid_fraction,
+            figures.MIN: self.min_k,
+            figures.MEAN: self.mean_k,
+            figures.MAX: self.max_k,
+            figures.BLOCK_BIAS: self.block_bias_k,
+            figures.BLOCK_RMS: self.block_rms_k,
+            **{figures.FLAGS[value]: self.flag_fractions[name] for value, name in FLAG_MEANINGS.items()},
+        }
+        return {figure.name: number for figure, number in numbers.items()}
 
 
 def tally_tile(pixels: Pixels, coarse: NDArray[np.float32], scale: int) -> TileFigures:

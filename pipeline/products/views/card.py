@@ -24,6 +24,8 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline import figures
+from pipeline.figures import FIGURES, Value
 from pipeline.grid import Window
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.zarr_store import open_store, temperature_name
@@ -39,32 +41,6 @@ LARGEST_DETAIL_PX = 256  # the same in scene pixels
 OVERVIEW_PX = 900
 _HALO_PX = 4  # bicubic looks two pixels far
 _MOST_NUMBERS = 30
-_FIRST_NUMBERS = (
-    "gain",
-    "selftest_skill_vs_bicubic",
-    "selftest_skill_vs_base",
-    "selftest_rmse_k",
-    "tiles_beating_bicubic_fraction",
-    "tiles_beating_base_fraction",
-    "worst_tile_vs_bicubic",
-    "consistency_rmse_k",
-    "consistency_bias_k",
-    "uncertainty_coverage",
-    "scale_invariance",
-    "resolution_bicubic_px",
-    "resolution_product_px",
-    "resolution_product_m",
-)
-# Said elsewhere on the card, in words, or for those who read the record.
-_NO_NUMBERS = {
-    "scale_alarm",
-    "native_source",
-    "uncertainty_calibrated",
-    "worst_tile_vs_base",
-    "resolution_base_px",
-    "resolution_base_m",
-    "resolution_bicubic_m",
-}
 _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     15,
     16.6,
@@ -76,7 +52,6 @@ _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
 )
 # Flag value to color: good is calm, what wants a second look is not.
 _FLAG_COLORS = {0: "#d9ead3", 1: "#ffffff", 2: "#6fa8dc", 3: "#f6b26b", 4: "#8e7cc3", 5: "#cc0000"}
-_UNITS = {"_k": " K", "_fraction": " %", "_px": " px", "_s": " s", "_m": " m", "_um": " µm"}
 LITTLE_WON = 0.02  # of bicubic's error in the self-test; less is said in the color of a warning
 _DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
 
@@ -120,21 +95,10 @@ def bicubic(temperature: NDArray[np.float32], window: Window, scale: int) -> NDA
     return large[window.within(grown).refine(scale).slices]
 
 
-def number_lines(figures: Mapping[str, float | str | None]) -> list[tuple[str, str]]:
-    """Figures in words with their units, in the given order; those that are not known are left out."""
-    lines = []
-    for name, value in figures.items():
-        if value is None or value == "" or (isinstance(value, float) and not np.isfinite(value)):
-            continue
-        ending = next((ending for ending in _UNITS if name.endswith(ending)), "")
-        words = latin_line(name.removesuffix(ending).replace("_", " "))
-        if isinstance(value, str):
-            lines.append((words, latin_line(value)))
-        else:
-            shown = 100 * value if ending == "_fraction" else value
-            digits = ".4g" if abs(shown) >= 1e-3 else ".1g"
-            lines.append((words, f"{shown:{digits}}{_UNITS.get(ending, '')}"))
-    return lines
+def number_lines(known: Mapping[str, Value]) -> list[tuple[str, str]]:
+    """(label, value with unit) of what is known and belongs on the card, what matters most first."""
+    shown = ((figure.label, latin_line(figure.text(known))) for figure in FIGURES.values() if figure.on_card)
+    return [(label, value) for label, value in shown if value]
 
 
 def _read_detail(context: ViewContext, dataset: Any, name: str) -> _Detail:
@@ -162,7 +126,7 @@ def _draw(figure: Figure, detail: _Detail, overview: NDArray[np.float32], contex
     _picture(figure, (0, 0), detail.bicubic, "bicubic", **kelvin)
     _picture(figure, (0, 1), detail.product, f"product x{context.enhancement.scale}", **kelvin)
     _picture(figure, (0, 2), difference, "product minus bicubic", cmap="RdBu_r", vmin=-most, vmax=most)
-    known = "" if context.figures.get("uncertainty_calibrated", 1.0) else ", not calibrated"
+    known = ", not calibrated" if figures.CALIBRATED.value(context.figures) == 0 else ""
     _picture(
         figure, (1, 0), detail.uncertainty, f"uncertainty (1 sigma{known})", cmap="magma", vmin=0, vmax=high
     )
@@ -177,20 +141,20 @@ def _draw(figure: Figure, detail: _Detail, overview: NDArray[np.float32], contex
 
 def headline(context: ViewContext) -> tuple[str, bool]:
     """The verdict in one line, and whether it is a good one."""
-    enhancement, figures = context.enhancement, context.figures
-    gain, won = figures.get("gain"), figures.get("selftest_skill_vs_bicubic")
+    enhancement, known = context.enhancement, context.figures
+    gain, won = figures.GAIN.value(known), figures.SKILL.value(known)
     if enhancement.fallback:
         verdict = f"fell back to the base: {latin_line(enhancement.fallback)}"
-    elif isinstance(gain, int | float) and gain > 0:
+    elif gain:
         verdict = f"sharpened by the network, gain {gain:.2f}"
     else:
         verdict = "sharpened by the base, no network"
     good = not enhancement.fallback
-    if isinstance(won, int | float):
+    if won is not None:
         verdict += f"; self-test {won:+.0%} on bicubic"
         good = good and won >= LITTLE_WON
-    if figures.get("scale_alarm"):
-        verdict, good = f"{verdict}. Alarm: {latin_line(str(figures['scale_alarm']))}", False
+    if alarm := figures.ALARM.text(known):
+        verdict, good = f"{verdict}. Alarm: {latin_line(alarm)}", False
     return verdict, good
 
 
@@ -323,12 +287,8 @@ def _curve(axes: Axes, curve: Sequence[CurvePoint]) -> None:
 
 
 def _numbers(figure: Figure, context: ViewContext) -> None:
-    """The figures in two columns, what matters most first; flags have their own legend."""
-    known = {**context.figures, **context.summary.figures()}
-    first = [name for name in _FIRST_NUMBERS if name in known]
-    told = {*first, *_NO_NUMBERS}
-    rest = [name for name in known if name not in told and not name.startswith("flag_")]
-    lines = number_lines({name: known[name] for name in first + rest})[:_MOST_NUMBERS]
+    """The figures in two columns; flags have their own legend."""
+    lines = number_lines({**context.figures, **context.summary.figures()})[:_MOST_NUMBERS]
     half = max(10, -(-len(lines) // 2))
     for number, (words, value) in enumerate(lines):
         column, row = divmod(number, half)

@@ -32,19 +32,20 @@ def test_bicubic_of_a_window_is_the_window_of_bicubic():
     np.testing.assert_allclose(part, bicubic(values, Window(0, 0, 40, 40), 4)[40:72, 48:84], atol=1e-4)
 
 
-def test_numbers_are_said_with_their_units():
-    figures = {"bias_k": 0.00012, "valid_fraction": 0.956, "base": "tikhonov", "gain": 1, "gsd_m": 17.5}
-    assert number_lines(figures) == [
-        ("bias", "0.0001 K"),
-        ("valid", "95.6 %"),
-        ("base", "tikhonov"),
+def test_numbers_are_said_with_their_units_what_matters_most_first():
+    known = {"min_k": 290.123456, "valid_fraction": 0.956, "consistency_bias_k": 0.00012, "gain": 1}
+    assert number_lines({**known, "resolution_product_m": 17.5, "domain": "kelvin"}) == [
         ("gain", "1"),
-        ("gsd", "17.5 m"),
+        ("consistency bias", "0.0001 K"),
+        ("resolution product", "17.5 m"),
+        ("domain", "kelvin"),
+        ("valid", "95.6 %"),
+        ("min", "290.1 K"),
     ]
 
 
 def test_what_is_not_known_is_left_out():
-    assert number_lines({"skill": None, "bias_k": float("nan"), "base": ""}) == []
+    assert number_lines({"gain": None, "min_k": float("nan"), "domain": "", "strange_k": 1.0}) == []
 
 
 CURVES = {
