@@ -1,5 +1,7 @@
 """A training's state on the disk: what goes wrong with its file costs time, never the scene."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.night import plan_night
@@ -8,7 +10,7 @@ from pipeline.superres.training.state import TrainState
 from pipeline.training_state import KeptTraining, checkpoint_path
 from tests.fleet.tiny import cheap_settings, write_archive
 
-STATE = TrainState({}, {"step": 3})
+STATE = replace(TrainState.begin({}), step=3)
 
 
 @pytest.fixture

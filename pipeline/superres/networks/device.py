@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -24,7 +25,7 @@ def usable_cores() -> int:
 
 
 def share_threads(workers: int, threads: int = 0) -> int:
-    """Set the number of torch threads of this process; the one place where that is done.
+    """Set the number of torch threads of this process; the one place where that is done for good.
 
     Args:
         workers: How many threads or processes use torch on this machine at the same time.
@@ -36,6 +37,17 @@ def share_threads(workers: int, threads: int = 0) -> int:
     share = threads or max(1, usable_cores() // max(workers, 1))
     torch.set_num_threads(share)
     return share
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch computes on one thread of the CPU inside the block, and on as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device_lock(device: torch.device) -> AbstractContextManager[object]:

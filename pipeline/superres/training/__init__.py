@@ -1,4 +1,4 @@
 """How a network is trained on pairs: `pairs` cuts them, `loop` is the training on one page.
 
-`losses`, `schedule` and `adam` are its parts; `state` is what a killed training goes on from.
+`step` makes the next `state` of the last one, by `losses` and `schedule`; a killed training goes on from it.
 """

@@ -1,8 +1,8 @@
-"""What a killed training needs to go on as if nothing had happened.
+"""What a training remembers between two steps, and how that is kept as bytes.
 
-Bytes only: where they are kept and how often they are written is decided outside, where
-there are files and clocks. Bytes that are damaged, or come from another recipe or version, are
-noticed, and the training starts anew.
+Where the bytes are kept and how often they are written is decided outside, where there are files
+and clocks. Bytes that are damaged, or come from another recipe or version, are noticed, and the
+training starts anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -21,20 +21,82 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-VERSION = "thermal-sr training state 1"
+VERSION = "thermal-sr training state 2"
+SCALED = 2.0**16  # first factor on a loss whose gradients are computed in float16
+TENSORS = ("weights", "averaged", "means", "squares", "best")
+
+Weights = Mapping[str, Tensor]  # the parameters of one network, or numbers of the same shapes, by name
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """All that a training remembers between two steps.
+    """A training between two steps: a step makes a new one and leaves this one as it is.
+
+    Losses are in units of the missing detail's RMS; None before the first validation.
 
     Attributes:
-        tensors: Weights, averages, moments of the optimizer, by name.
-        notes: Step, curve, counters; plain JSON.
+        weights: Of the network.
+        averaged: The weights' exponential average, which is what a training ends with.
+        means: Average of the gradient (Adam).
+        squares: Average of its square (Adam).
+        best: The averaged weights with the lowest validation loss so far.
+        step: Steps done.
+        updates: Steps that changed the weights: all whose gradient was finite.
+        loss_scale: Factor on the loss that keeps small gradients alive in float16; else 1.
+        scaled_at: The number of updates when `loss_scale` last changed.
+        recent: Loss and terms of every step since the last look; they stay on the device until then.
+        losses: Of every step up to the last look.
+        curve: One entry a look: step, mean loss, each term, learning rate, validation where it was done.
+        first_loss: Validation loss before the first step.
+        best_loss: The lowest one.
+        best_step: Its step.
+        gain_loss: The last validation loss that was lower by enough to count as gain.
+        gain_step: Its step.
+        rate_factor: Factor on the learning rate; halved by every explosion.
+        drops: How often the schedule "linear_fit" has divided the rate by ten.
+        restored: How often exploding losses sent the training back to the look before.
+        stopped: Why it ends early, or "".
     """
 
-    tensors: Mapping[str, Tensor]
-    notes: Mapping[str, Any]
+    weights: Weights
+    averaged: Weights
+    means: Weights
+    squares: Weights
+    best: Weights
+    step: int = 0
+    updates: int = 0
+    loss_scale: float = 1.0
+    scaled_at: int = 0
+    recent: tuple[Mapping[str, Tensor], ...] = ()
+    losses: tuple[float, ...] = ()
+    curve: tuple[Mapping[str, float], ...] = ()
+    first_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int = 0
+    gain_loss: float | None = None
+    gain_step: int = 0
+    rate_factor: float = 1.0
+    drops: int = 0
+    restored: int = 0
+    stopped: str = ""
+
+    @classmethod
+    def begin(cls, parameters: Weights, *, half: bool = False) -> TrainState:
+        """Before the first step, from the weights that a network has; `half` for gradients in float16."""
+        weights = {name: weight.detach().clone() for name, weight in parameters.items()}
+        nothing = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        return cls(weights, weights, nothing, nothing, weights, loss_scale=SCALED if half else 1.0)
+
+    def placed_like(self, parameters: Weights) -> TrainState:
+        """The same on the device, and in the memory layout, of a network's parameters."""
+        placed = {
+            part: {
+                name: torch.empty_like(like, requires_grad=False).copy_(getattr(self, part)[name])
+                for name, like in parameters.items()
+            }
+            for part in TENSORS
+        }
+        return replace(self, **placed)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -70,9 +132,14 @@ class Checkpoint:
 
 
 def pack(state: TrainState, recipe: str) -> bytes:
-    """A state as safetensors, its notes and a digest of everything in the header."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
-    notes = json.dumps(state.notes, sort_keys=True)
+    """A state at a look as safetensors; in the header all that is no tensor, and a digest of everything."""
+    tensors = {
+        f"{part}.{name}": tensor.cpu().clone(memory_format=torch.contiguous_format)  # no two share memory
+        for part in TENSORS
+        for name, tensor in getattr(state, part).items()
+    }
+    plain = {field.name for field in fields(state)} - {*TENSORS, "recent"}
+    notes = json.dumps({name: getattr(state, name) for name in sorted(plain)})
     header = {"version": VERSION, "recipe": recipe, "notes": notes, "sha256": _digest(tensors, notes)}
     return save(tensors, metadata=header)
 
@@ -89,10 +156,15 @@ def unpack(kept: bytes, recipe: str) -> TrainState:
             raise ValueError(f"checkpoint: {name} {wanted!r} is wanted, found {header.get(name)!r}")
     if missing := {"notes", "sha256"} - header.keys():
         raise ValueError(f"checkpoint: damaged, its header lacks {', '.join(sorted(missing))}")
-    tensors = load(kept)
-    if _digest(tensors, header["notes"]) != header["sha256"]:
+    kept_tensors = load(kept)
+    if _digest(kept_tensors, header["notes"]) != header["sha256"]:
         raise ValueError("checkpoint: its contents do not match their digest")
-    return TrainState(tensors, json.loads(header["notes"]))
+    notes = json.loads(header["notes"])
+    parts: dict[str, Any] = {part: {} for part in TENSORS}
+    for key, tensor in kept_tensors.items():
+        part, _, name = key.partition(".")
+        parts[part][name] = tensor
+    return TrainState(**parts, **{**notes, "losses": tuple(notes["losses"]), "curve": tuple(notes["curve"])})
 
 
 def read_header(kept: bytes, name: str) -> dict[str, str]:
@@ -110,7 +182,7 @@ def read_header(kept: bytes, name: str) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def _digest(tensors: Mapping[str, Tensor], notes: str) -> str:
+def _digest(tensors: Weights, notes: str) -> str:
     digest = hashlib.sha256(notes.encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tuple(tensors[name].shape)}".encode())

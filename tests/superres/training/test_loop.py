@@ -1,17 +1,18 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.settings import PairSettings, TrainSettings
-from pipeline.superres.training.adam import Adam
 from pipeline.superres.training.loop import explosion, train
 from pipeline.superres.training.pairs import calibrate
 from pipeline.superres.training.schedule import learning_rate, ready_to_drop
 from pipeline.superres.training.state import Checkpoint, TrainState, pack, unpack
+from pipeline.superres.training.step import Step, adam
 from tests.superres.networks.test_every_network import make_network
 from tests.superres.training.test_pairs import landscape, pairs_of
 
@@ -100,7 +101,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_undisturbed_one(pairs, killed
         (lambda kept: kept[:-7], "damaged or no safetensors"),
         (lambda kept: kept[:-1] + bytes([kept[-1] ^ 1]), "do not match their digest"),
         (lambda kept: b"", "damaged or no safetensors"),
-        (lambda kept: kept.replace(b"training state 1", b"training state 0"), "version"),
+        (lambda kept: kept.replace(b"training state 2", b"training state 1"), "version"),
     ],
 )
 def test_a_spoiled_checkpoint_starts_the_training_anew(pairs, spoil, reason, caplog):
@@ -113,8 +114,19 @@ def test_a_spoiled_checkpoint_starts_the_training_anew(pairs, spoil, reason, cap
     assert reason in caplog.text
 
 
+STATE = replace(TrainState.begin({"a": torch.ones(2)}), step=3, losses=(0.5,), curve=({"loss": 0.5},))
+
+
+def same_state(one, other):
+    return repr(one) == repr(other)
+
+
+def test_a_state_survives_the_way_to_bytes_and_back():
+    assert same_state(unpack(pack(STATE, "one"), "one"), STATE)
+
+
 def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed():
-    kept = pack(TrainState({"a": torch.ones(2)}, {"step": 3}), "one")
+    kept = pack(STATE, "one")
     unnoticed = []
     for bit in range(8 * len(kept)):
         spoiled = bytearray(kept)
@@ -123,14 +135,14 @@ def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed():
             state = unpack(bytes(spoiled), "one")
         except ValueError:
             continue
-        if state.notes != {"step": 3} or not torch.equal(state.tensors["a"], torch.ones(2)):
+        if not same_state(state, STATE):
             unnoticed.append(bit)
     assert not unnoticed
 
 
 def test_a_checkpoint_of_another_recipe_is_refused():
-    kept = pack(TrainState({"a": torch.ones(2)}, {"step": 3}), "one")
-    assert unpack(kept, "one").notes == {"step": 3}
+    kept = pack(STATE, "one")
+    assert unpack(kept, "one").step == 3
     with pytest.raises(ValueError, match="recipe 'other' is wanted, found 'one'"):
         unpack(kept, "other")
 
@@ -210,19 +222,62 @@ def test_linear_fit_drops_when_losses_scatter_more_than_they_fall():
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_our_optimizer_is_torchs(weight_decay):
-    ours, theirs = (make_network("srcnn", 2, channels=8) for _ in range(2))
-    adam = Adam(ours, weight_decay=weight_decay)
-    reference = torch.optim.AdamW(theirs.parameters(), weight_decay=weight_decay)
-    lr, base = torch.randn(2, 1, 8, 8), torch.randn(2, 1, 16, 16)
+def test_our_adam_is_torchs(weight_decay):
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(5, 4, generator=draw))
+    reference = torch.optim.AdamW([weight], weight_decay=weight_decay)
+    state = TrainState.begin({"w": weight})
     for step in range(5):
-        adam.rate = reference.param_groups[0]["lr"] = 1e-2 / (step + 1)
-        for network, optimizer in ((ours, adam), (theirs, reference)):
-            optimizer.zero_grad()
-            (network(lr, base) - base.roll(1, -1)).abs().mean().backward()
-            optimizer.step()
-    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+        rate = reference.param_groups[0]["lr"] = 1e-2 / (step + 1)
+        weight.grad = torch.randn(5, 4, generator=draw)
+        state = adam(state, {"w": weight.grad}, rate=rate, weight_decay=weight_decay)
+        reference.step()
+        torch.testing.assert_close(state.weights["w"], weight.detach(), atol=0, rtol=1e-6)
+
+
+def test_a_step_makes_a_new_state_and_changes_nothing(pairs):
+    network = student(pairs)
+    step, batch = Step(network, SETTINGS, None), pairs.batch(np.random.default_rng(0))
+    state = TrainState.begin(dict(network.named_parameters()))
+    one, other = step(state, batch), step(state, batch)
+    untouched = dict(student(pairs).named_parameters())
+    for name, weight in state.weights.items():
+        assert torch.equal(one.weights[name], other.weights[name])
+        assert torch.equal(weight, untouched[name])
+        assert torch.equal(network.get_parameter(name), untouched[name])
+    assert not all(torch.equal(one.weights[name], weight) for name, weight in state.weights.items())
+
+
+def test_a_float16_gradient_that_overflows_changes_no_weight_and_halves_the_factor(pairs):
+    network = student(pairs)
+    batch = pairs.batch(np.random.default_rng(0))
+    state = TrainState.begin(dict(network.named_parameters()), half=True)
+    squared = SETTINGS.model_copy(update={"loss_l1_weight": 0.0, "loss_l2_weight": 1.0})
+    after = Step(network, squared, torch.float16)(state, batch._replace(truth=batch.truth * math.inf))
+    assert (after.step, after.updates, after.loss_scale) == (1, 0, state.loss_scale / 2)
+    assert after.weights is state.weights
+
+
+def test_the_number_of_threads_changes_no_weight(pairs):
+    before, networks = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            networks.append(teach(pairs)[0])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert same_weights(*networks)
+
+
+def test_a_training_starts_from_the_weights_it_is_given_and_must_beat_them(pairs):
+    network, first = teach(pairs)
+    given = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    spoiling = SETTINGS.model_copy(update={"learning_rate": 1.0, "schedule": "step", "explosion_loss": 1e9})
+    report = train(network, pairs, spoiling, seed=1, device=CPU)
+    assert report.first_validation == pytest.approx(first.best_validation)
+    assert report.best_step == 0
+    assert all(torch.equal(weight, given[name]) for name, weight in network.named_parameters())
 
 
 def test_half_precision_learns_with_a_scaled_gradient(pairs):
