@@ -23,7 +23,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline.archive.names import clean
 from pipeline.cli import (
     EXIT_INVALID_INPUT,
     EXIT_OK,
@@ -47,6 +46,7 @@ from pipeline.products.layout import record_path
 from pipeline.products.publish import read_records
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings
+from pipeline.text import shortened as clean
 
 
 def main() -> None:

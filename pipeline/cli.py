@@ -19,10 +19,10 @@ from rich.table import Table
 
 from pipeline.archive import read_scene
 from pipeline.archive.discover import LONGEST_PATH, discover
-from pipeline.archive.names import clean
 from pipeline.errors import DamagedProductError, SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.evaluate import degradation as degradation_named
 from pipeline.evaluate import evaluate as evaluate_scene
+from pipeline.grid import crs_name
 from pipeline.night import Plan, plan_night
 from pipeline.process import resolve_device
 from pipeline.products.catalog import write_catalog
@@ -32,6 +32,7 @@ from pipeline.scene import Scene
 from pipeline.settings import Settings
 from pipeline.settings_sources import commented_toml, load_settings
 from pipeline.superres.prior.train_prior import TeachSettings
+from pipeline.text import shortened as clean
 from pipeline.train_prior import make_prior, save_prior, teaching_scenes
 
 EXIT_OK, EXIT_USAGE, EXIT_INVALID_INPUT, EXIT_SOME_FAILED = 0, 2, 3, 4
@@ -312,7 +313,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "sensor": scene.sensor.name,
         "size_px": list(scene.grid.shape),
         "gsd_m": [round(value, 2) for value in scene.gsd_m] if np.isfinite(scene.gsd_m).all() else None,
-        "crs": crs_name(scene.grid.crs_wkt),
+        "crs": None if scene.grid.crs_wkt is None else crs_name(scene.grid.crs_wkt),
         "transform": None if transform is None else [float(term) for term in tuple(transform)[:6]],
         "valid_fraction": round(scene.valid_fraction, 4),
         "min_median_max_k": kelvin,
@@ -321,17 +322,6 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "facts": dict(scene.facts),
         "digest": scene.ref.digest,
     }
-
-
-def crs_name(wkt: str | None) -> str | None:
-    """A short name for people: "EPSG:32611" or the frame's own name."""
-    if wkt is None:
-        return None
-    from pyproj import CRS  # slow to import, needed only here
-
-    crs = CRS.from_wkt(wkt)
-    authority = crs.to_authority()
-    return ":".join(authority) if authority else str(crs.name)
 
 
 def print_json(plain: Any) -> None:

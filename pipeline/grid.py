@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from affine import Affine
+from jaxtyping import Float64
 from numpy.typing import NDArray
+from pyproj import CRS
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,12 @@ class Grid:
         pixels = [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
         return [(float(x), float(y)) for x, y in (transform @ pixel for pixel in pixels)]
 
-    def center_x(self) -> NDArray[np.float64]:
+    def center_x(self) -> Float64[NDArray[np.float64], " x"]:
         """(x,) map coordinates of column centers; only where the grid is rectilinear."""
         a, _, c, *_ = self._rectilinear_terms()
         return c + a * (np.arange(self.width, dtype=np.float64) + 0.5)
 
-    def center_y(self) -> NDArray[np.float64]:
+    def center_y(self) -> Float64[NDArray[np.float64], " y"]:
         """(y,) map coordinates of row centers; only where the grid is rectilinear."""
         *_, e, f = self._rectilinear_terms()
         return f + e * (np.arange(self.height, dtype=np.float64) + 0.5)
@@ -131,3 +133,19 @@ class Grid:
         if self.transform is None or not self.rectilinear:
             raise ValueError("1-D coordinates exist only on a grid without rotation")
         return tuple(float(term) for term in tuple(self.transform)[:6])
+
+
+def crs_code(crs_wkt: str) -> str | None:
+    """AUTHORITY:CODE of a reference system, e.g. "EPSG:32611"; None where it is no registered one."""
+    crs = CRS.from_wkt(crs_wkt)
+    authority = crs.to_authority(min_confidence=100)
+    if authority is None or CRS.from_authority(*authority) != crs:
+        return None
+    return ":".join(authority)
+
+
+def crs_name(crs_wkt: str) -> str:
+    """What people call a reference system: its code; without one its projection, e.g. "Sinusoidal"."""
+    crs = CRS.from_wkt(crs_wkt)
+    operation = crs.coordinate_operation
+    return crs_code(crs_wkt) or (operation.method_name if operation else crs.type_name)

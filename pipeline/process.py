@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.archive import read_scene
 from pipeline.errors import SettingsError, SkippedSceneError, UnreadableInputError, UnusableInputError
-from pipeline.files import digest_of, write_json
+from pipeline.files import digests_of, write_json
 from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.products import layout
@@ -309,13 +309,15 @@ def _refuse_full_disk(scene: Scene, settings: Settings) -> None:
 
 def _manifest(ref: SceneRef, settings: Settings) -> dict[str, Any]:
     """What the product was made of. A file that was written to meanwhile is no longer what was read."""
-    if digest_of([Path(file) for file in ref.files]) != ref.digest:
+    files = [Path(file) for file in ref.files]
+    found, each = digests_of(files)
+    if found != ref.digest:
         raise UnreadableInputError(
             f"{ref.scene_id}: its files changed while it was sharpened; the new content is a new scene"
         )
     inputs = [
-        {"name": file.name, "size": file.stat().st_size, "sha256": digest_of([file])}
-        for file in map(Path, ref.files)
+        {"name": file.name, "size": file.stat().st_size, "sha256": digest}
+        for file, digest in zip(files, each, strict=True)
     ]
     return {
         "content_digest": ref.digest,

@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 
 LONGEST_TEXT = 500  # characters; an attribute of a megabyte is no description
-# Terminal codes, control characters, line separators, and marks that turn the reading direction around.
-_UNPRINTABLE = re.compile(
-    r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
-)
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # Emphasis, code, links, HTML, tables, headings, lists, and addresses that become links by themselves.
 _MARKDOWN_MARKS = re.compile(r"[\\`*_{}\[\]<>()|~#&!$]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\.|@")
 _FORMULA_STARTS = ("=", "+", "-", "@")
@@ -27,9 +24,15 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 
 def one_line(text: object, limit: int = LONGEST_TEXT) -> str:
     """Any text as one printable line of at most `limit` characters."""
-    cleaned = _UNPRINTABLE.sub(" ", str(text)).encode("utf-8", "replace").decode()
-    cleaned = " ".join(cleaned.split())
+    encodable = _TERMINAL_CODE.sub(" ", str(text)).encode("utf-8", "replace").decode()
+    printable = "".join(character if character.isprintable() else " " for character in encodable)
+    cleaned = " ".join(printable.split())
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+
+
+def shortened(text: object, limit: int = 120) -> str:
+    """One line that is short enough for a part of a sentence."""
+    return one_line(text, limit)
 
 
 def markdown_safe(text: object, limit: int = LONGEST_TEXT) -> str:

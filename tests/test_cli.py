@@ -39,7 +39,7 @@ def test_the_plan_shows_a_strange_name_in_one_line_without_terminal_codes(tmp_pa
     np.savez(tmp_path / "plain.npz", temperature=KELVIN, units="K")
     (tmp_path / "plain.npz").rename(tmp_path / "one\n\x1b[31mtwo.npz")
     shown = call("plan", tmp_path, tmp_path / "out", "--set", "archive.settle_s=0").output
-    assert "one??[31mtwo.npz" in shown
+    assert "one two.npz" in shown
     assert "\x1b" not in shown
 
 

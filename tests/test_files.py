@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from pipeline.files import digest_of, text_digest, write_json
+from pipeline.files import digest_of, digests_of, text_digest, write_json
 
 
 def test_a_digest_is_that_of_all_contents_in_their_order(tmp_path):
@@ -13,6 +13,10 @@ def test_a_digest_is_that_of_all_contents_in_their_order(tmp_path):
     assert digest_of([first, second]) == hashlib.sha256(first.read_bytes() + b"3").hexdigest()
     assert digest_of([second, first]) != digest_of([first, second])
     assert text_digest("3") == digest_of([second])
+    assert digests_of([first, second]) == (
+        digest_of([first, second]),
+        [digest_of([first]), digest_of([second])],
+    )
 
 
 def test_json_holds_no_number_that_json_does_not_know(tmp_path):

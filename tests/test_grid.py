@@ -5,8 +5,9 @@ import pytest
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from pyproj import CRS
 
-from pipeline.grid import Grid, Window, tile_windows
+from pipeline.grid import Grid, Window, crs_code, crs_name, tile_windows
 
 TRANSFORMS = {
     "north-up": Affine(70, 0, 600_000, 0, -70, 3_700_000),
@@ -65,3 +66,23 @@ def test_a_window_is_found_again_inside_its_halo(row, column, halo_px):
     outer = window.grow(halo_px, (40, 40))
     inner = pixels[outer.slices][window.within(outer).slices]
     np.testing.assert_array_equal(inner, pixels[window.slices])
+
+
+@pytest.mark.parametrize("form", ["WKT2_2019", "WKT1_GDAL"])
+@pytest.mark.parametrize("code", [4326, 32611, 3857, 5041])
+def test_a_registered_reference_system_is_called_by_its_code_however_it_is_written(code, form):
+    wkt = CRS.from_epsg(code).to_wkt(form)
+    assert crs_code(wkt) == crs_name(wkt) == f"EPSG:{code}"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m", "Sinusoidal"),
+        ("+proj=geos +h=35786023 +lon_0=-75 +sweep=x +ellps=GRS80", "Geostationary Satellite (Sweep X)"),
+        ("+proj=longlat +R=6371007.181", "Geographic 2D CRS"),
+    ],
+)
+def test_a_reference_system_without_a_code_is_called_by_its_projection(text, name):
+    wkt = CRS.from_user_input(text).to_wkt()
+    assert (crs_code(wkt), crs_name(wkt)) == (None, name)

@@ -14,6 +14,7 @@ from pipeline.text import (
     markdown_safe,
     one_line,
     plain_json,
+    shortened,
     table_cell,
 )
 
@@ -22,9 +23,14 @@ from pipeline.text import (
 def test_any_text_becomes_one_short_printable_line(text):
     line = one_line(text)
     assert len(line) <= LONGEST_TEXT
-    assert all(character.isprintable() or character == " " for character in line if ord(character) < 0xA0)
-    assert "\n" not in line
+    assert line.isprintable()
     assert one_line(line) == line
+
+
+@given(st.text(max_size=300))
+def test_a_part_of_a_sentence_is_short(text):
+    assert len(shortened(text)) <= 120
+    assert shortened(text, 40) == one_line(text, 40)
 
 
 def test_terminal_codes_and_reversed_text_disappear():

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.archive.names import clean
 from pipeline.errors import SkippedSceneError, UnusableInputError
 from pipeline.radiometry import FAHRENHEIT_UNITS, KELVIN_UNITS, known_temperature_units, to_kelvin
 from pipeline.settings import ProductRule
+from pipeline.text import shortened
 
 COLDEST_K, HOTTEST_K, FIRE_K = 150.0, 400.0, 1500.0
 IMPLAUSIBLE_SHARE = 0.01
@@ -98,12 +98,12 @@ def decode(stored: Stored, *, strict: bool) -> Kelvin:
     """
     valid = _valid(stored)
     if not valid.any():
-        raise SkippedSceneError(f"{clean(stored.variable)} holds no data: every pixel is fill")
+        raise SkippedSceneError(f"{shortened(stored.variable)} holds no data: every pixel is fill")
     assumptions: list[str] = []
     stored, valid = _with_units(stored, valid, assumptions, strict=strict)
     temperature = _convert(stored, valid)
     _drop_impossible(temperature, stored, assumptions)
-    facts = {"variable": clean(stored.variable), **stored.facts}
+    facts = {"variable": shortened(stored.variable), **stored.facts}
     return Kelvin(temperature, _quantization_k(stored, temperature), facts, tuple(assumptions))
 
 
@@ -134,7 +134,7 @@ def _with_units(
         return dataclasses.replace(stored, units="K"), valid
     if units and not known_temperature_units(units):
         raise UnusableInputError(
-            f"{clean(stored.variable)} is no temperature: its unit is {clean(units, 40)!r}, "
+            f"{shortened(stored.variable)} is no temperature: its unit is {shortened(units, 40)!r}, "
             f"{_range(stored, valid)}"
         )
     # 0 K is nowhere on Earth: a file that declares no fill and holds it means its collar.
@@ -148,13 +148,13 @@ def _with_units(
     inside = _inside(stored, valid)
     if stored.values.dtype.kind != "f" or not inside:
         raise UnusableInputError(
-            f"{clean(stored.variable)} has no units, {_range(stored, valid)}: these are no kelvin as they "
-            f"stand; say units, scale and offset in {_SETTING}"
+            f"{shortened(stored.variable)} has no units, {_range(stored, valid)}: these are no kelvin as "
+            f"they stand; say units, scale and offset in {_SETTING}"
         )
     if strict:
         raise UnusableInputError(
-            f"{clean(stored.variable)} has no units, {_range(stored, valid)}, and archive.strict forbids to "
-            f"assume kelvin; say units in {_SETTING}"
+            f"{shortened(stored.variable)} has no units, {_range(stored, valid)}, and archive.strict forbids "
+            f"to assume kelvin; say units in {_SETTING}"
         )
     assumptions.insert(0, "units assumed: K")
     return dataclasses.replace(stored, units="K", facts={**stored.facts, "units": "assumed"}), valid
@@ -206,9 +206,10 @@ def _drop_impossible(temperature: NDArray[np.float32], stored: Stored, assumptio
     if total == 0 or outside > IMPLAUSIBLE_SHARE * total:
         lowest, highest = (np.nanmin(temperature), np.nanmax(temperature)) if total else (np.nan, np.nan)
         raise UnusableInputError(
-            f"{clean(stored.variable)} is no temperature in {stored.units}: {outside / max(total, 1):.1%} of "
-            f"its valid pixels lie outside {COLDEST_K:g}-{HOTTEST_K:g} K (lowest {lowest:.6g} K, highest "
-            f"{highest:.6g} K); if the file hides a scale or a fill value, say it in {_SETTING}"
+            f"{shortened(stored.variable)} is no temperature in {stored.units}: "
+            f"{outside / max(total, 1):.1%} of its valid pixels lie outside {COLDEST_K:g}-{HOTTEST_K:g} K "
+            f"(lowest {lowest:.6g} K, highest {highest:.6g} K); if the file hides a scale or a fill value, "
+            f"say it in {_SETTING}"
         )
     too_hot = temperature > FIRE_K
     for wrong, words in ((cold, f"below {COLDEST_K:g} K"), (too_hot, f"above {FIRE_K:g} K")):

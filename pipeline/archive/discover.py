@@ -19,7 +19,6 @@ from pipeline.archive.formats.geotiff import what_instead
 from pipeline.archive.formats.netcdf import is_hdf4
 from pipeline.archive.names import (
     MTL_SUFFIX,
-    clean,
     companion_layer,
     ecostress_edition,
     looks_like_input,
@@ -32,6 +31,7 @@ from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputEr
 from pipeline.files import digest_of
 from pipeline.scene import SceneRef
 from pipeline.settings import ArchiveSettings
+from pipeline.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def discover(
     """
     check_rules(settings)
     if not settings.root.exists():
-        raise SettingsError(f"archive.root {clean(settings.root)} does not exist")
+        raise SettingsError(f"archive.root {shortened(settings.root)} does not exist")
     found = Discovery()
     candidates = []
     for file in _walk(settings, found):
@@ -104,8 +104,10 @@ def discover(
         try:
             _take(file, settings, known, found, first)
         except OSError as error:
-            found.waiting.append((str(file.path), f"cannot be read now: {clean(error.strerror or error)}"))
-    found.waiting[:] = sorted((clean(path, LONGEST_PATH), reason) for path, reason in found.waiting)
+            found.waiting.append(
+                (str(file.path), f"cannot be read now: {shortened(error.strerror or error)}")
+            )
+    found.waiting[:] = sorted((_printable(path), reason) for path, reason in found.waiting)
     found.duplicates.sort()
     log.debug("%s: %d scenes, %d refused", settings.root, len(found.scenes), len(found.refused))
     return found
@@ -150,7 +152,7 @@ def _reader(path: Path, settings: ArchiveSettings) -> tuple[str, str]:
     """
     layer = companion_layer(path.stem)
     if layer is not None and product_rule(path, settings) is None:
-        return NO_READER, f"is no temperature: it holds the layer {clean(layer, 40)} of its product"
+        return NO_READER, f"is no temperature: it holds the layer {shortened(layer, 40)} of its product"
     for key, reader in READERS.items():
         if reader.claims(path):
             return key, ""
@@ -175,7 +177,7 @@ def _digest(
         beside = companion.stat()
         size, mtime_ns = size + beside.st_size, max(mtime_ns, beside.st_mtime_ns)
         if reason := _unsettled(replace(file, path=companion, mtime_ns=beside.st_mtime_ns), settings):
-            found.waiting.append((str(file.path), f"{clean(companion.name)}: {reason}"))
+            found.waiting.append((str(file.path), f"{shortened(companion.name)}: {reason}"))
             return None
     remembered = known.get(str(file.path))
     if remembered is not None and remembered[:2] == (size, mtime_ns):
@@ -235,6 +237,10 @@ def _unspeakable(path: Path) -> str:
     return ""
 
 
+def _printable(path: str) -> str:
+    return path if path.isprintable() else shortened(path, LONGEST_PATH)
+
+
 def _unsettled(file: _Found, settings: ArchiveSettings) -> str:
     """Why a file is still too young, or "".
 
@@ -266,7 +272,7 @@ def _walk(settings: ArchiveSettings, found: Discovery) -> Iterator[_Found]:
         except OSError as error:
             if folder == root:
                 raise UnreadableInputError(f"archive {root} cannot be listed: {error.strerror}") from error
-            found.waiting.append((str(folder), f"cannot be listed: {clean(error.strerror or error)}"))
+            found.waiting.append((str(folder), f"cannot be listed: {shortened(error.strerror or error)}"))
             continue
         names = {entry.name for entry in entries}
         if "MANIFEST.json" in names and any(name.endswith(".zarr") for name in names):
@@ -301,7 +307,7 @@ def _file(
         stat = entry.stat()
     except (OSError, RuntimeError) as error:  # a loop of links, or gone in the meantime
         reason = getattr(error, "strerror", None) or error
-        found.waiting.append((entry.path, f"cannot be followed: {clean(reason)}"))
+        found.waiting.append((entry.path, f"cannot be followed: {shortened(reason)}"))
         return
     yield _Found(Path(entry.path), stat.st_size, stat.st_mtime_ns, siblings)
 

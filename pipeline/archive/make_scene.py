@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.archive.decode import Stored, decode
-from pipeline.archive.names import clean
 from pipeline.archive.placement import Placement, gsd_m, make_grid
 from pipeline.archive.product_rules import product_rule
 from pipeline.archive.sensors import BAND_WAVELENGTHS_UM, sensor_in_text, sensor_of_band
 from pipeline.scene import Quantity, Scene, SceneRef
 from pipeline.settings import ArchiveSettings, ProductRule
+from pipeline.text import shortened
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def make_scene(
         temperature=np.ascontiguousarray(kelvin.temperature),
         gsd_m=gsd_m(placement.crs, placement.transform, grid.shape),
         quantization_k=kelvin.quantization_k,
-        facts={name: clean(words) for name, words in facts.items()},
+        facts={name: shortened(words) for name, words in facts.items()},
         assumptions=(*kelvin.assumptions, *placement.assumptions, *unsure),
     )
 

@@ -1,14 +1,16 @@
 """What a file's name tells: whether it is a scene at all, when it was taken, and what to call it.
 
-Names come from strangers. A scene id keeps only letters, digits, dot, underscore and
-dash, and text out of a file loses its control characters before a person reads it.
+Names come from strangers: a scene id keeps only letters, digits, dot, underscore and dash.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from pipeline.errors import UnusableInputError
 
 INPUT_SUFFIXES = frozenset(
     {".tif", ".tiff", ".gtiff", ".nc", ".nc4", ".cdf", ".npz", ".h5", ".hdf5", ".he5", ".hdf"}
@@ -16,12 +18,6 @@ INPUT_SUFFIXES = frozenset(
 PARTIAL_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload", "~")
 ID_LENGTH = 128
 MTL_SUFFIX = "_MTL.txt"
-
-
-def clean(text: object, limit: int = 120) -> str:
-    """Text from a file, fit for one line of a report: printable, no control characters, not too long."""
-    shown = "".join(character if character.isprintable() else "?" for character in str(text))
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
 def scene_id(stem: str, digest: str) -> str:
@@ -147,6 +143,26 @@ def acquired_in_name(name: str) -> tuple[str, bool] | None:
             if moment := _moment(groups["y"], day, time):
                 return iso(moment), bool(time)
     return None
+
+
+def time_of_name(name: str, inside: Callable[[], str | None]) -> str | None:
+    """When a file was taken: its name tells the day, and where it has no time of day, the file may.
+
+    Args:
+        name: The file's stem.
+        inside: Looks for the time in the file; what it raises as unusable counts as not told.
+
+    Returns:
+        UTC as ISO 8601 with Z; None where nothing tells it. A file that says another day is not believed.
+    """
+    named = acquired_in_name(name)
+    if named is not None and named[1]:
+        return named[0]
+    try:
+        told = inside()
+    except UnusableInputError:  # reading the scene will say what is wrong with it
+        told = None
+    return told if named is None or (told is not None and told[:10] == named[0][:10]) else named[0]
 
 
 def iso(moment: datetime) -> str:

@@ -17,16 +17,17 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
 
-from pipeline.archive.names import clean
 from pipeline.errors import UnusableInputError
 from pipeline.grid import Grid
 from pipeline.settings import ArchiveSettings, ProductRule
+from pipeline.text import shortened
 
 _CODE = re.compile(r"^(EPSG|ESRI|OGC|IAU_2015|IAU):[A-Za-z0-9_]{1,20}$", re.IGNORECASE)
 _WKT = re.compile(
     r"^(PROJCS|GEOGCS|PROJCRS|PROJECTEDCRS|GEOGCRS|GEOGRAPHICCRS|GEODCRS|BOUNDCRS|COMPD_CS|COMPOUNDCRS)\s*[\[(]",
     re.IGNORECASE,
 )
+
 _PROJ_FORBIDDEN = re.compile(r"init=|nadgrids|geoidgrids|file=|\.\.|//|\+datumgrid")
 EVENNESS = 1e-3  # steps between coordinates may differ by this share of the mean step
 
@@ -71,12 +72,12 @@ def crs_from_text(text: str) -> pyproj.CRS:
     proj = stripped.startswith("+proj=") and not _PROJ_FORBIDDEN.search(stripped)
     if len(stripped) > 20_000 or not (_CODE.match(stripped) or _WKT.match(stripped) or proj):
         raise UnusableInputError(
-            f"reference system {clean(text, 60)!r} is no EPSG code, WKT or plain PROJ string"
+            f"reference system {shortened(text, 60)!r} is no EPSG code, WKT or plain PROJ string"
         )
     try:
         return pyproj.CRS.from_user_input(stripped)
     except CRSError as error:
-        raise UnusableInputError(f"reference system {clean(text, 60)!r} is not understood") from error
+        raise UnusableInputError(f"reference system {shortened(text, 60)!r} is not understood") from error
 
 
 def checked_transform(terms: Sequence[float]) -> Affine | None:

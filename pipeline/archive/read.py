@@ -1,19 +1,19 @@
 """From a scene's name to its kelvin, or to the one line that says why not.
 
-A scene is read as it was found: if its files hold other bytes by now, the read is
-refused and the next discovery takes the new content.
+What is wrong with a scene is said of the bytes that were found: if its files hold others by
+now, the next discovery takes the new content. Whoever publishes compares the digest once more.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.archive.names import clean
 from pipeline.archive.readers import READERS
 from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
 from pipeline.files import digest_of
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
+from pipeline.text import shortened
 
 
 def read_scene(ref: SceneRef, settings: ArchiveSettings) -> Scene:
@@ -24,20 +24,27 @@ def read_scene(ref: SceneRef, settings: ArchiveSettings) -> Scene:
         SkippedSceneError: If it was understood and every pixel is fill.
         UnreadableInputError: If storage refuses, or the files changed since they were found: try again later.
     """
-    name = clean(Path(ref.files[0]).name)
+    name = shortened(Path(ref.files[0]).name)
     if ref.reader not in READERS:
-        raise UnusableInputError(f"{name}: no reader {clean(ref.reader)!r}; known: {', '.join(READERS)}")
+        raise UnusableInputError(f"{name}: no reader {shortened(ref.reader)!r}; known: {', '.join(READERS)}")
     try:
-        # Every byte is read here, so a failing disk shows as such before a decoder calls it a damaged file.
-        found = digest_of([Path(file) for file in ref.files])
-        if ref.digest and found != ref.digest:
-            raise UnreadableInputError(
-                f"{name}: changed since it was found; the next run takes it as it is now"
-            )
-        return READERS[ref.reader].read(ref, settings)
+        try:
+            return READERS[ref.reader].read(ref, settings)
+        except (UnusableInputError, SkippedSceneError):
+            _refuse_changed(ref)
+            raise
     except (UnusableInputError, SkippedSceneError) as error:
         raise type(error)(f"{name}: {error}") from error
-    except UnreadableInputError:
-        raise
+    except UnreadableInputError as error:
+        raise UnreadableInputError(f"{name}: {error}") from error
     except OSError as error:
-        raise UnreadableInputError(f"{name}: {clean(error.strerror or error)}") from error
+        raise UnreadableInputError(f"{name}: {shortened(error.strerror or error)}") from error
+
+
+def _refuse_changed(ref: SceneRef) -> None:
+    """Raises where a file was written to since it was found, or where the disk fails.
+
+    A decoder takes both for a damaged file, which would be refused for good.
+    """
+    if ref.digest and digest_of([Path(file) for file in ref.files]) != ref.digest:
+        raise UnreadableInputError("changed since it was found; the next run takes it as it is now")

@@ -17,8 +17,9 @@ from typing import Any
 import pystac
 
 from pipeline.files import digest_of
+from pipeline.grid import crs_name
 from pipeline.products.store.attributes import FLAG_VARIABLE, STANDARD_NAMES
-from pipeline.products.store.georeference import bounds_degrees, crs_name, footprint, transform_terms
+from pipeline.products.store.georeference import bounds_degrees, crs_attributes, footprint, transform_terms
 from pipeline.products.view_context import ViewContext
 from pipeline.scene import FLAG_MEANINGS, Record
 from pipeline.text import one_line, plain_json
@@ -90,7 +91,7 @@ def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
     if grid.transform is not None:
         properties["proj:transform"] = list(transform_terms(grid))
     if grid.crs_wkt is not None:
-        properties |= crs_name(grid.crs_wkt)
+        properties |= crs_attributes(grid.crs_wkt) | {"tsr:crs": crs_name(grid.crs_wkt)}
     if math.isfinite(spacing := max(scene.gsd_m) / enhancement.scale):
         properties["gsd"] = spacing
     figures = {

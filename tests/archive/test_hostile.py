@@ -532,12 +532,13 @@ def test_an_empty_stem_still_makes_an_id():
     assert scene_id("...", "0123456789") == "scene-01234567"
 
 
-def test_a_file_that_changed_since_it_was_found_is_left_for_later(tmp_path):
+def test_a_file_that_is_damaged_since_it_was_found_is_left_for_later(tmp_path):
     path = write_tif(tmp_path / "one.tif", KELVIN, units="K")
-    ref = find(path)
-    write_tif(path, KELVIN + 1, units="K")
-    with pytest.raises(UnreadableInputError, match=r"one\.tif: changed since it was found"):
-        read_scene(ref, settings_for(path))
+    ref, content = find(path), path.read_bytes()
+    for damaged in (content[:300], b"", b"no picture"):
+        path.write_bytes(damaged)
+        with pytest.raises(UnreadableInputError, match=r"one\.tif: changed since it was found"):
+            read_scene(ref, settings_for(path))
 
 
 def test_a_file_that_is_gone_is_worth_another_try(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.archive.names import acquired_in_name, clean, landsat_name, parse_time, scene_id
+from pipeline.archive.names import acquired_in_name, landsat_name, parse_time, scene_id
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,6 @@ def test_a_scene_id_is_always_a_safe_file_name(stem, digest):
     assert made[0] not in ".-"
     assert not set(made) & set("/\\ \0\n\t:*?\"'<>|$;&`")
     assert made.endswith(f"-{digest[:8]}")
-
-
-@given(st.text(max_size=300))
-def test_text_from_a_file_is_printable_and_short(text):
-    assert clean(text).isprintable()
-    assert len(clean(text)) <= 120
 
 
 @given(st.text(max_size=60))

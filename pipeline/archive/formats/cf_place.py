@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
 
 from pipeline.archive.formats.netcdf import Variable, attributes, coordinate, number_of, text_of, variables
-from pipeline.archive.names import clean
 from pipeline.archive.placement import (
     Placement,
     checked_transform,
@@ -27,6 +26,7 @@ from pipeline.archive.placement import (
     transform_from_centers,
 )
 from pipeline.errors import UnusableInputError
+from pipeline.text import shortened
 
 _METERS = {
     "m": 1.0, "meter": 1.0, "meters": 1.0, "metre": 1.0, "metres": 1.0,
@@ -136,14 +136,14 @@ def _grid_mapping(dataset: netCDF4.Dataset, variable: Variable) -> Variable | No
 def _crs(mapping: Variable) -> tuple[pyproj.CRS | None, str, Affine | None]:
     """Reference system of a grid mapping, its source, and the transform that GDAL's spelling adds."""
     attrs = attributes(mapping)
-    source = f"grid mapping {clean(mapping.name, 40)}"
+    source = f"grid mapping {shortened(mapping.name, 40)}"
     told = None
     numbers = text_of(attrs, "GeoTransform").split()
     if len(numbers) == 6:
         try:
             c, a, b, f, d, e = (float(number) for number in numbers)
         except ValueError as error:
-            raise UnusableInputError(f"GeoTransform {clean(numbers, 60)} holds no numbers") from error
+            raise UnusableInputError(f"GeoTransform {shortened(numbers, 60)} holds no numbers") from error
         told = checked_transform((a, b, c, d, e, f))
     for name in ("crs_wkt", "spatial_ref"):
         if isinstance(attrs.get(name), str) and attrs[name].strip():
@@ -154,7 +154,7 @@ def _crs(mapping: Variable) -> tuple[pyproj.CRS | None, str, Affine | None]:
     try:
         return pyproj.CRS.from_cf(plain), source, told
     except (CRSError, KeyError, ValueError, TypeError, IndexError) as error:
-        named = clean(attrs["grid_mapping_name"], 40)
+        named = shortened(attrs["grid_mapping_name"], 40)
         raise UnusableInputError(f"grid mapping {named!r} is not understood") from error
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from pipeline.archive.formats.cf_place import coordinate_role
 from pipeline.archive.formats.netcdf import Variable, attributes, text_of, variables
-from pipeline.archive.names import clean
 from pipeline.errors import UnusableInputError
 from pipeline.radiometry import known_temperature_units
 from pipeline.scene import Quantity
+from pipeline.text import shortened
 
 _STANDARD_NAMES: dict[str, Quantity] = {
     "toa_brightness_temperature": "brightness_temperature",
@@ -105,5 +105,5 @@ def _is_picture(variable: Variable) -> bool:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(clean(name, 60) for name in names[:6])
+    shown = ", ".join(shortened(name, 60) for name in names[:6])
     return (shown or "none at all") + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -22,11 +22,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 
 from pipeline.archive.decode import Stored, stated
-from pipeline.archive.names import clean
 from pipeline.archive.placement import Placement, checked_transform, crs_from_text
 from pipeline.errors import UnusableInputError
 from pipeline.radiometry import known_temperature_units
 from pipeline.settings import ArchiveSettings, ProductRule
+from pipeline.text import shortened
 
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _ALONE = {
@@ -144,7 +144,7 @@ def _read(
     return Raster(
         values=dataset.read(band),
         missing=missing,
-        description=clean(dataset.descriptions[band - 1] or f"band {band}"),
+        description=shortened(dataset.descriptions[band - 1] or f"band {band}"),
         nodata=dataset.nodatavals[band - 1],
         scale=scale,
         offset=offset,
@@ -206,7 +206,7 @@ def _band(dataset: rasterio.DatasetReader, rule: ProductRule | None) -> int:
 
 
 def _listed(names: list[str]) -> str:
-    shown = [clean(name, 30) or str(index) for index, name in enumerate(names[:6], 1)]
+    shown = [shortened(name, 30) or str(index) for index, name in enumerate(names[:6], 1)]
     return ", ".join(shown) + (", ..." if len(names) > 6 else "")
 
 
@@ -230,10 +230,10 @@ def what_instead(path: Path) -> str:
         return "a Git LFS pointer; fetch the real file with git lfs pull"
     if not start:
         return "the file is empty"
-    return f"it begins with {clean(start[:16].decode('latin-1'))!r}"
+    return f"it begins with {shortened(start[:16].decode('latin-1'))!r}"
 
 
 def _reason(error: Exception) -> str:
-    return clean(
+    return shortened(
         str(error).replace("\n", " ").split("See previous")[0].strip(" .") or type(error).__name__, 100
     )

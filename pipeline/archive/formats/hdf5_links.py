@@ -11,8 +11,8 @@ from pathlib import Path
 
 import h5py
 
-from pipeline.archive.names import clean
 from pipeline.errors import UnusableInputError
+from pipeline.text import shortened
 
 _MOST_OBJECTS = 20_000
 _DEEPEST = 16  # a group inside itself makes the NetCDF library abort the whole process
@@ -40,7 +40,9 @@ def refuse_ways_out(path: Path) -> None:
                 if address in seen and isinstance(found, h5py.Dataset):
                     continue
                 if address in seen or depth >= _DEEPEST or len(name) > _LONGEST_NAME:
-                    raise UnusableInputError(f"group {clean(name, 40)} is nested in itself or without end")
+                    raise UnusableInputError(
+                        f"group {shortened(name, 40)} is nested in itself or without end"
+                    )
                 seen.add(address)
                 if len(seen) > _MOST_OBJECTS:
                     raise UnusableInputError(f"has more than {_MOST_OBJECTS} groups and variables")
@@ -52,9 +54,9 @@ def refuse_ways_out(path: Path) -> None:
 
 def _check_link(group: h5py.Group, name: str) -> None:
     if not isinstance(group.get(name, getlink=True), h5py.HardLink | h5py.SoftLink):
-        raise UnusableInputError(f"{clean(name, 40)} is a link to another file: not followed")
+        raise UnusableInputError(f"{shortened(name, 40)} is a link to another file: not followed")
 
 
 def _check_dataset(dataset: h5py.Dataset, name: str) -> None:
     if dataset.is_virtual or dataset.id.get_create_plist().get_external_count() > 0:
-        raise UnusableInputError(f"{clean(name, 40)} keeps its numbers in another file: not followed")
+        raise UnusableInputError(f"{shortened(name, 40)} keeps its numbers in another file: not followed")

@@ -14,9 +14,9 @@ import numpy as np
 from affine import Affine
 
 from pipeline.archive.formats.netcdf import Variable, variables
-from pipeline.archive.names import clean
 from pipeline.archive.placement import Placement, crs_from_text
 from pipeline.errors import UnusableInputError
+from pipeline.text import shortened
 
 _METADATA = "HDFEOS INFORMATION/StructMetadata.0"
 _LONGEST = 1 << 20
@@ -35,10 +35,10 @@ def eos_placement(dataset: netCDF4.Dataset, variable: Variable) -> Placement | N
     grid = variable.group().path.split("/GRIDS/")[1].split("/")[0]
     block = re.search(rf'GridName="{re.escape(grid)}"(.*?)END_GROUP=GRID_', text, re.DOTALL)
     if block is None:
-        raise UnusableInputError(f"HDF-EOS grid {clean(grid, 40)!r} has no metadata")
+        raise UnusableInputError(f"HDF-EOS grid {shortened(grid, 40)!r} has no metadata")
     projection = re.search(r"Projection=(\w+)", block[1])
     if projection is None or not projection[1].endswith("GCTP_SNSOID"):
-        named = clean(projection[1], 40) if projection else "none"
+        named = shortened(projection[1], 40) if projection else "none"
         raise UnusableInputError(
             f"HDF-EOS projection {named} is not read, only the sinusoidal one; convert it to GeoTIFF first"
         )
@@ -47,7 +47,7 @@ def eos_placement(dataset: netCDF4.Dataset, variable: Variable) -> Placement | N
     radius_m = _numbers(block[1], "ProjParams", 13)[0]
     height, width = variable.shape[-2:]
     if not (left < right and bottom < top and 6e6 < radius_m < 7e6):
-        raise UnusableInputError(f"HDF-EOS grid {clean(grid, 40)!r} has no sensible corners")
+        raise UnusableInputError(f"HDF-EOS grid {shortened(grid, 40)!r} has no sensible corners")
     transform = Affine((right - left) / width, 0.0, left, 0.0, (bottom - top) / height, top)
     crs = crs_from_text(f"+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R={radius_m} +units=m +no_defs")
     return Placement(crs, transform, "StructMetadata.0", "StructMetadata.0")

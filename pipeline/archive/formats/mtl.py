@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.archive.names import MTL_SUFFIX, clean, landsat_name, parse_time
+from pipeline.archive.names import MTL_SUFFIX, landsat_name, parse_time
 from pipeline.errors import UnusableInputError
+from pipeline.text import shortened
 
 _LARGEST_BYTES = 1 << 20
 _LINE = re.compile(r"^\s*([A-Z0-9_]+)\s*=\s*(.+?)\s*$", re.MULTILINE)
@@ -62,10 +63,10 @@ def read_mtl(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         content = file.read(_LARGEST_BYTES + 1)
     if len(content) > _LARGEST_BYTES:
-        raise UnusableInputError(f"its MTL {clean(path.name)} is larger than 1 MiB")
+        raise UnusableInputError(f"its MTL {shortened(path.name)} is larger than 1 MiB")
     found = {key: value.strip('"') for key, value in _LINE.findall(content.decode("latin-1"))}
     if "GROUP" not in found:
-        raise UnusableInputError(f"its MTL {clean(path.name)} is no MTL: it has no groups")
+        raise UnusableInputError(f"its MTL {shortened(path.name)} is no MTL: it has no groups")
     return found
 
 
@@ -130,7 +131,9 @@ def _number(mtl: Mapping[str, str], key: str) -> float:
     except KeyError as error:
         raise UnusableInputError(f"its MTL has no {key}") from error
     except ValueError as error:
-        raise UnusableInputError(f"its MTL's {key} is {clean(mtl[key], 30)!r}, a number is wanted") from error
+        raise UnusableInputError(
+            f"its MTL's {key} is {shortened(mtl[key], 30)!r}, a number is wanted"
+        ) from error
     if not math.isfinite(number):
         raise UnusableInputError(f"its MTL's {key} is {number}, a finite number is wanted")
     return number

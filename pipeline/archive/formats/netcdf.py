@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archive.formats.hdf5_links import refuse_ways_out
-from pipeline.archive.names import clean, iso
+from pipeline.archive.names import iso
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ArchiveSettings
+from pipeline.text import shortened
 
 Variable: TypeAlias = "netCDF4.Variable[Any]"
 
@@ -75,7 +76,7 @@ def open_netcdf(path: Path) -> Iterator[netCDF4.Dataset]:
         except OSError as error:
             raise _library_error(error) from error
         except _LIBRARY_ERRORS as error:
-            raise UnusableInputError(f"is damaged NetCDF ({clean(error, 80)})") from error
+            raise UnusableInputError(f"is damaged NetCDF ({shortened(error, 80)})") from error
         try:
             dataset.set_auto_maskandscale(False)
             dataset.set_auto_chartostring(False)
@@ -85,7 +86,7 @@ def open_netcdf(path: Path) -> Iterator[netCDF4.Dataset]:
         except OSError as error:
             raise _library_error(error) from error
         except _LIBRARY_ERRORS as error:
-            raise UnusableInputError(f"is damaged or strange NetCDF ({clean(error, 80)})") from error
+            raise UnusableInputError(f"is damaged or strange NetCDF ({shortened(error, 80)})") from error
         finally:
             dataset.close()
 
@@ -116,7 +117,7 @@ def attributes(holder: Any) -> dict[str, Any]:
 def text_of(attrs: Mapping[str, Any], name: str) -> str:
     """A text attribute, printable, or ""; numbers are no text."""
     value = attrs.get(name, "")
-    return clean(value.strip(), 200) if isinstance(value, str) else ""
+    return shortened(value.strip(), 200) if isinstance(value, str) else ""
 
 
 def number_of(attrs: Mapping[str, Any], name: str, default: float) -> float:
@@ -132,7 +133,7 @@ def number_of(attrs: Mapping[str, Any], name: str, default: float) -> float:
         item = np.asarray(value).reshape(-1)[0]
         number = float(str(item)) if isinstance(item, np.floating) else float(item)
     except (ValueError, TypeError, IndexError) as error:
-        raise UnusableInputError(f"{name} is {clean(value, 40)!r}, a number is wanted") from error
+        raise UnusableInputError(f"{name} is {shortened(value, 40)!r}, a number is wanted") from error
     if not np.isfinite(number):
         raise UnusableInputError(f"{name} is {number}, a finite number is wanted")
     return number
@@ -161,7 +162,7 @@ def packed(variable: Variable, path: Path, settings: ArchiveSettings) -> Packed:
         values = values.view(values.dtype.str.replace("i", "u"))
     scale, offset = number_of(attrs, "scale_factor", 1.0), number_of(attrs, "add_offset", 0.0)
     if scale == 0:
-        raise UnusableInputError(f"scale_factor of {clean(variable.name)} is 0 and decodes nothing")
+        raise UnusableInputError(f"scale_factor of {shortened(variable.name)} is 0 and decodes nothing")
     return Packed(
         values,
         _outside_valid_range(values, attrs, scale, offset),
@@ -177,7 +178,7 @@ def coordinate(variable: Variable) -> tuple[NDArray[np.float64], float]:
     attrs = attributes(variable)
     stored = np.asarray(variable[...])
     if stored.dtype.kind not in "iuf":
-        raise UnusableInputError(f"coordinate {clean(variable.name)} holds no numbers")
+        raise UnusableInputError(f"coordinate {shortened(variable.name)} holds no numbers")
     if text_of(attrs, "_Unsigned").lower() == "true" and stored.dtype.kind == "i":
         stored = stored.view(stored.dtype.str.replace("i", "u"))
     values = stored.astype(np.float64)
@@ -220,18 +221,18 @@ def _check_magic(path: Path) -> None:
         raise UnusableInputError("is HDF4, which is not read here; convert it to GeoTIFF or NetCDF first")
     with path.open("rb") as file:
         start = file.read(16)
-    raise UnusableInputError(f"is no NetCDF: it begins with {clean(start.decode('latin-1'))!r}")
+    raise UnusableInputError(f"is no NetCDF: it begins with {shortened(start.decode('latin-1'))!r}")
 
 
 def _library_error(error: OSError) -> Exception:
     """The library reports damage as OSError with a negative number; a positive one is the system's."""
     if error.errno is not None and error.errno > 0:
         return error
-    return UnusableInputError(f"is damaged NetCDF ({clean(error.strerror or error, 80)})")
+    return UnusableInputError(f"is damaged NetCDF ({shortened(error.strerror or error, 80)})")
 
 
 def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> NDArray[np.generic]:
-    name, shape = clean(variable.name), variable.shape
+    name, shape = shortened(variable.name), variable.shape
     if len(shape) < 2 or any(size != 1 for size in shape[:-2]):
         raise UnusableInputError(
             f"{name} has dimensions {shape}: one picture (y, x) a file is wanted; write each into its own"
@@ -244,7 +245,7 @@ def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> NDArr
     if height < 2 or width < 2:
         raise UnusableInputError(f"{name} is {height} x {width} pixels: no picture")
     if not isinstance(variable.dtype, np.dtype) or variable.dtype.kind not in "iuf":
-        raise UnusableInputError(f"{name} holds {clean(variable.dtype, 30)}, real numbers are wanted")
+        raise UnusableInputError(f"{name} holds {shortened(variable.dtype, 30)}, real numbers are wanted")
     size = height * width * variable.dtype.itemsize
     if size > _SMALL_BYTES and size > _EMPTINESS * path.stat().st_size:
         raise UnusableInputError(

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.archive.names import clean
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ArchiveSettings
+from pipeline.text import shortened
 
 MOST_MEMBERS = 64
 LARGEST_RATIO = 200
@@ -54,7 +54,7 @@ class Members:
             values = values[0]
         if values.ndim != 2 or min(values.shape) < 2:
             raise UnusableInputError(
-                f"{clean(name, 40)} has shape {values.shape}: one picture (y, x) is wanted, 2 x 2 or more"
+                f"{shortened(name, 40)} has shape {values.shape}: one picture (y, x) is wanted, 2 x 2 or more"
             )
         return values
 
@@ -74,20 +74,22 @@ class Members:
             shape, dtype, header = _header(member, name)
             if dtype.hasobject:
                 raise UnusableInputError(
-                    f"{clean(name, 40)} holds pickled objects, which are never unpacked; save plain numbers"
+                    f"{shortened(name, 40)} holds pickled objects, which are never unpacked; "
+                    "save plain numbers"
                 )
             if dtype.kind not in kinds or dtype.names is not None:
                 raise UnusableInputError(
-                    f"{clean(name, 40)} holds {clean(dtype, 40)}, real numbers are wanted"
+                    f"{shortened(name, 40)} holds {shortened(dtype, 40)}, real numbers are wanted"
                 )
             count = 1
             for size in shape:
                 count *= size
             if count > most:
-                raise UnusableInputError(f"{clean(name, 40)} has {count} elements, {most} are allowed")
+                raise UnusableInputError(f"{shortened(name, 40)} has {count} elements, {most} are allowed")
             if header + count * dtype.itemsize != info.file_size:
                 raise UnusableInputError(
-                    f"{clean(name, 40)} declares shape {clean(shape, 60)}, which is not what the file holds"
+                    f"{shortened(name, 40)} declares shape {shortened(shape, 60)}, "
+                    "which is not what the file holds"
                 )
         with self._archive.open(info) as member:
             values = np.lib.format.read_array(member, allow_pickle=False, max_header_size=LARGEST_HEADER)
@@ -110,13 +112,13 @@ def open_npz(path: Path, settings: ArchiveSettings) -> Iterator[Members]:
     except UnusableInputError:
         raise
     except _DAMAGE as error:
-        raise UnusableInputError(f"is a damaged .npz ({clean(error, 80)})") from error
+        raise UnusableInputError(f"is a damaged .npz ({shortened(error, 80)})") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # a seek to where the directory lied about
             raise
         raise UnusableInputError("is a damaged .npz: its directory points nowhere") from error
     except (ValueError, TypeError, KeyError, OverflowError, SyntaxError, MemoryError, TokenError) as error:
-        raise UnusableInputError(f"is no plain .npz ({clean(error, 80)})") from error
+        raise UnusableInputError(f"is no plain .npz ({shortened(error, 80)})") from error
 
 
 def _check_end_record(path: Path) -> None:
@@ -142,7 +144,7 @@ def _check_directory(archive: zipfile.ZipFile, settings: ArchiveSettings) -> Non
         plain = info.filename.removesuffix(".npy")
         if plain == info.filename or not plain.replace("_", "a").isalnum() or not plain.isascii():
             raise UnusableInputError(
-                f"has a member {clean(info.filename, 40)!r}; plain keys (.npy) are wanted"
+                f"has a member {shortened(info.filename, 40)!r}; plain keys (.npy) are wanted"
             )
         if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UnusableInputError(f"member {plain} is encrypted or strangely compressed")
@@ -159,12 +161,12 @@ def _header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any], int
     """Shape, type and length of a member's header."""
     start = member.read(12)
     if start[:6] != b"\x93NUMPY" or len(start) < 12:
-        raise UnusableInputError(f"member {clean(name, 40)} is no .npy array")
+        raise UnusableInputError(f"member {shortened(name, 40)} is no .npy array")
     wide = start[6] >= 2
     length = struct.unpack("<L", start[8:12])[0] if wide else struct.unpack("<H", start[8:10])[0]
     if start[6] not in (1, 2) or length > LARGEST_HEADER:
         raise UnusableInputError(
-            f"member {clean(name, 40)} has a header of {length} bytes, version {start[6]}"
+            f"member {shortened(name, 40)} has a header of {length} bytes, version {start[6]}"
         )
     rest = _Ahead(start[8:], member)
     read = np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0

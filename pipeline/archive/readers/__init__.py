@@ -1,8 +1,8 @@
-"""One module per product family; the first that claims a file reads it.
+"""Readers by product family; the first that claims a file reads it.
 
-Ordered by how much they know: products before containers. To add one, write a module
-with the three functions of `Reader` and a line here; `tests/archive/test_every_reader.py`
-then asks for its twin.
+Ordered by how much they know: products before containers. To add one, write a module with
+the three functions of `Reader`, or a few constants in `profiles` where that is all it
+needs, and a line here; `tests/archive/test_every_reader.py` then asks for its twin.
 """
 
 from __future__ import annotations
@@ -12,24 +12,14 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.archive.formats.mtl import mtl_beside
-from pipeline.archive.readers import (
-    ecostress,
-    geotiff,
-    ghrsst,
-    goes_abi,
-    landsat_l1,
-    landsat_l2,
-    modis,
-    netcdf,
-    npz,
-    slstr,
-)
+from pipeline.archive.readers import geotiff, ghrsst, goes_abi, landsat_l1, netcdf, npz, slstr
+from pipeline.archive.readers.profiles import ECOSTRESS, LANDSAT_L2, MODIS
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 
 
 class Reader(Protocol):
-    """What a reader's module offers."""
+    """What a reader offers, be it a module or a profile."""
 
     def claims(self, path: Path) -> bool:
         """Whether the file is of this family, by its name and first bytes; OSError where storage refuses."""
@@ -42,10 +32,10 @@ class Reader(Protocol):
 
 
 READERS: Mapping[str, Reader] = {
-    "landsat_l2": landsat_l2,
+    "landsat_l2": LANDSAT_L2,
     "landsat_l1": landsat_l1,
-    "ecostress": ecostress,
-    "modis": modis,
+    "ecostress": ECOSTRESS,
+    "modis": MODIS,
     "goes_abi": goes_abi,
     "slstr": slstr,
     "ghrsst": ghrsst,

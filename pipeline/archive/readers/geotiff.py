@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.archive.formats.cf_variable import quantity_in_words
 from pipeline.archive.formats.geotiff import Raster, is_tiff, read_geotiff, tiff_time
 from pipeline.archive.make_scene import Profile, make_scene
-from pipeline.archive.names import acquired_in_name, parse_time
+from pipeline.archive.names import parse_time, time_of_name
 from pipeline.archive.product_rules import product_rule
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
@@ -26,13 +26,7 @@ def claims(path: Path) -> bool:
 
 def acquired(files: Sequence[Path]) -> str | None:
     """From the name; the time of day from the TIFF's date tag where the name has none."""
-    named = acquired_in_name(files[0].stem)
-    if named is not None and named[1]:
-        return named[0]
-    told = parse_time(tiff_time(files[0]) or "")
-    if named is None or (told is not None and told[:10] == named[0][:10]):
-        return told
-    return named[0]
+    return time_of_name(files[0].stem, lambda: parse_time(tiff_time(files[0]) or ""))
 
 
 def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:

@@ -10,11 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import netCDF4
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.archive.formats.netcdf import Variable, is_netcdf, open_netcdf, variables
+from pipeline.archive.formats.netcdf import open_netcdf
 from pipeline.archive.make_scene import make_scene
 from pipeline.archive.readers import netcdf
 from pipeline.scene import Scene, SceneRef
@@ -22,12 +18,12 @@ from pipeline.settings import ArchiveSettings
 
 _NAME = re.compile(r"GHRSST|-L2P(?:[-_]|$)|-L3[UCS](?:[-_]|$)|-L4(?:[-_]|$)")
 _WANTED = ("analysed_sst", "sea_surface_temperature")
-_LOWEST_USABLE_QUALITY = 2
+_QUALITY = netcdf.QualityFlags("quality_level", (2, 3, 4, 5), "quality_level below 2")
 
 
 def claims(path: Path) -> bool:
     """NetCDF under a GHRSST name."""
-    return path.suffix.lower() in netcdf.SUFFIXES and bool(_NAME.search(path.name)) and is_netcdf(path)
+    return bool(_NAME.search(path.name)) and netcdf.claims(path)
 
 
 acquired = netcdf.acquired
@@ -36,17 +32,9 @@ acquired = netcdf.acquired
 def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
     """Sea surface temperature of usable quality, in kelvin on its grid."""
     with open_netcdf(Path(ref.files[0])) as dataset:
-        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, _WANTED, _mask)
+        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, _WANTED, _QUALITY)
     profile = replace(profile, quantity="sea_surface_temperature")
     return make_scene(ref, stored, placement, profile, settings)
-
-
-def _mask(dataset: netCDF4.Dataset, variable: Variable) -> tuple[NDArray[np.bool_], str] | None:
-    levels = variables(dataset).get("quality_level")
-    if levels is None or levels.shape[-2:] != variable.shape[-2:]:
-        return None
-    values = np.asarray(levels[...]).reshape(variable.shape[-2:])
-    return values < _LOWEST_USABLE_QUALITY, "quality_level below 2"
 
 
 __all__ = ["acquired", "claims", "read"]

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.archive.formats.netcdf import Variable, is_netcdf, open_netcdf, variables
+from pipeline.archive.formats.netcdf import open_netcdf
 from pipeline.archive.make_scene import make_scene
 from pipeline.archive.readers import netcdf
 from pipeline.archive.sensors import BAND_WAVELENGTHS_UM
@@ -24,12 +23,13 @@ from pipeline.settings import ArchiveSettings
 
 _NAME = re.compile(r"(?:^|_)(?:OR_)?ABI-L[12]|^G1[6-9]_ABI")
 _BAND = re.compile(r"(?:^|_|M\d)(C\d\d)(?:_|$)")
-_WORST_USABLE_DQF = 1  # 0 good, 1 conditionally usable, 2 out of range, 3 no value, 4 focal plane too warm
+# 0 good, 1 conditionally usable, 2 out of range, 3 no value, 4 focal plane too warm
+_QUALITY = netcdf.QualityFlags("DQF", (0, 1), "DQF above 1")
 
 
 def claims(path: Path) -> bool:
     """NetCDF under an ABI name."""
-    return path.suffix.lower() in netcdf.SUFFIXES and bool(_NAME.search(path.name)) and is_netcdf(path)
+    return bool(_NAME.search(path.name)) and netcdf.claims(path)
 
 
 acquired = netcdf.acquired
@@ -39,7 +39,7 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
     """Brightness temperature of a thermal band; its quality flags above 1 are no data."""
     with open_netcdf(Path(ref.files[0])) as dataset:
         band = _band(dataset, Path(ref.files[0]))
-        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, mask=_mask)
+        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, quality=_QUALITY)
     if stored.units in ("mW m-2 sr-1 (cm-1)-1", "W m-2 sr-1 um-1"):
         raise UnusableInputError("holds radiances (L1b); brightness temperatures (L2 CMIP) are wanted")
     profile = replace(
@@ -60,14 +60,6 @@ def _band(dataset: netCDF4.Dataset, path: Path) -> str | None:
             f"band {found} measures reflected sunlight, not temperature; C07 to C16 are thermal"
         )
     return found
-
-
-def _mask(dataset: netCDF4.Dataset, variable: Variable) -> tuple[NDArray[np.bool_], str] | None:
-    flags = variables(dataset).get("DQF")
-    if flags is None or flags.shape[-2:] != variable.shape[-2:]:
-        return None
-    values = np.asarray(flags[...]).reshape(variable.shape[-2:]).view(np.uint8)
-    return values > _WORST_USABLE_DQF, "DQF above 1"
 
 
 __all__ = ["acquired", "claims", "read"]

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.archive.formats.geotiff import is_tiff
 from pipeline.archive.formats.mtl import mtl_time, read_mtl, thermal_constants
 from pipeline.archive.make_scene import Profile, make_scene
-from pipeline.archive.names import acquired_in_name, landsat_name, landsat_sensor
+from pipeline.archive.names import landsat_name, landsat_sensor, time_of_name
 from pipeline.archive.product_rules import product_rule
 from pipeline.archive.readers import geotiff
 from pipeline.errors import UnusableInputError
@@ -27,14 +26,12 @@ _BAND = re.compile(r"(?<!ST)_(?P<band>B10|B11|B6_?VCID_?[12]|B6[12]?)(?![0-9A-Za
 def claims(path: Path) -> bool:
     """GeoTIFF of a thermal band under a Landsat name."""
     named = landsat_name(path.name) is not None and _BAND.search(path.stem) is not None
-    return path.suffix.lower() in geotiff.SUFFIXES and named and is_tiff(path)
+    return named and geotiff.claims(path)
 
 
 def acquired(files: Sequence[Path]) -> str | None:
     """From the MTL, to the second; else the day in the name."""
-    told = mtl_time(read_mtl(files[1])) if len(files) > 1 else None
-    named = acquired_in_name(files[0].stem)
-    return told or (named[0] if named else None)
+    return time_of_name(files[0].stem, lambda: mtl_time(read_mtl(files[1])) if files[1:] else None)
 
 
 def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:

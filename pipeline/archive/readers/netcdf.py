@@ -5,8 +5,8 @@ Product readers use `scene_of` with the names and masks that they know of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,28 @@ from pipeline.archive.formats.netcdf import (
     variables,
 )  # fmt: skip
 from pipeline.archive.make_scene import Profile, make_scene
-from pipeline.archive.names import acquired_in_name, clean, parse_time
+from pipeline.archive.names import parse_time, time_of_name
 from pipeline.archive.placement import Placement
 from pipeline.archive.product_rules import product_rule
 from pipeline.archive.sensors import sensor_in_text
-from pipeline.errors import UnusableInputError
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
+from pipeline.text import shortened
 
 SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5", ".hdf"})
 _TELLING = (
     "platform", "platform_ID", "instrument", "instrument_type", "instrument_name", "sensor", "sensor_name",
     "product_type", "title", "source", "id", "ShortName", "dataset_name",
 )  # fmt: skip
-Mask = Callable[[netCDF4.Dataset, Variable], "tuple[NDArray[np.bool_], str] | None"]
+
+
+@dataclass(frozen=True)
+class QualityFlags:
+    """A product's own variable of pixel quality: its name, the flags worth using, and that rule in words."""
+
+    variable: str
+    usable: tuple[int, ...]
+    words: str
 
 
 def claims(path: Path) -> bool:
@@ -52,17 +60,12 @@ def claims(path: Path) -> bool:
 
 def acquired(files: Sequence[Path]) -> str | None:
     """From the name; where that has no time of day, from the attributes or the time variable."""
-    named = acquired_in_name(files[0].stem)
-    if named is not None and named[1]:
-        return named[0]
-    try:
+
+    def inside() -> str | None:
         with open_netcdf(files[0]) as dataset:
-            told = _time_in_attributes(attributes(dataset)) or time_of(dataset)
-    except UnusableInputError:
-        told = None  # reading will say what is wrong with it
-    if named is None or (told is not None and told[:10] == named[0][:10]):
-        return told
-    return named[0]
+            return _time_in_attributes(attributes(dataset)) or time_of(dataset)
+
+    return time_of_name(files[0].stem, inside)
 
 
 def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
@@ -77,7 +80,7 @@ def scene_of(
     ref: SceneRef,
     settings: ArchiveSettings,
     wanted: Sequence[str] = (),
-    mask: Mask | None = None,
+    quality: QualityFlags | None = None,
 ) -> tuple[Stored, Placement, Profile]:
     """Numbers, place and labels of a dataset's temperature.
 
@@ -86,7 +89,7 @@ def scene_of(
         ref: The scene.
         settings: Of the archive.
         wanted: Variables that a product's profile prefers, the first that exists counts.
-        mask: Pixels that the product's own quality variable calls no data, and the words for it.
+        quality: Flags that tell pixels without data, where the dataset has them in the picture's shape.
     """
     path = Path(ref.files[0])
     rule = product_rule(path, settings)
@@ -96,19 +99,28 @@ def scene_of(
     scaling = picture.scale, picture.offset
     facts = {"units": "attribute", **stated("attributes", scaling=scaling, fills=picture.fills)}
     missing = picture.missing
-    masked = mask(dataset, variable) if mask is not None else None
-    if masked is not None:
-        missing = masked[0] if missing is None else missing | masked[0]
-        facts["mask"] = masked[1]
-    facts["variable"] = f"{clean(variable.name, 60)} ({decided_by})"
+    if quality is not None and (unusable := _unusable(dataset, variable, quality)) is not None:
+        missing = unusable if missing is None else missing | unusable
+        facts["mask"] = quality.words
+    facts["variable"] = f"{shortened(variable.name, 60)} ({decided_by})"
     stored = Stored(
-        picture.values, clean(variable.name, 60), missing, picture.scale, picture.offset, picture.units,
+        picture.values, shortened(variable.name, 60), missing, picture.scale, picture.offset, picture.units,
         picture.fills, None, facts,
     )  # fmt: skip
     if turned:
         stored = replace(stored, values=stored.values.T, missing=None if missing is None else missing.T)
     profile = Profile("attributes", _sensor_in_attributes(attributes(dataset)), None, quantity_of(variable))
     return stored, placement, profile
+
+
+def _unusable(
+    dataset: netCDF4.Dataset, variable: Variable, quality: QualityFlags
+) -> NDArray[np.bool_] | None:
+    """(y, x) true where the flag is not one of the usable; None where the dataset has no such flags."""
+    flags = variables(dataset).get(quality.variable)
+    if flags is None or flags.shape[-2:] != variable.shape[-2:]:
+        return None
+    return ~np.isin(np.asarray(flags[...]).reshape(variable.shape[-2:]), quality.usable)
 
 
 def _place(dataset: netCDF4.Dataset, variable: Variable) -> tuple[Placement, bool]:

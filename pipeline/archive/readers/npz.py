@@ -19,7 +19,7 @@ from pipeline.archive.decode import Stored, stated
 from pipeline.archive.formats.cf_variable import quantity_in_words
 from pipeline.archive.formats.npz import Members, is_zip, open_npz
 from pipeline.archive.make_scene import Profile, make_scene
-from pipeline.archive.names import acquired_in_name, clean, parse_time
+from pipeline.archive.names import parse_time, time_of_name
 from pipeline.archive.placement import (
     Placement,
     checked_transform,
@@ -31,6 +31,7 @@ from pipeline.archive.sensors import SENSORS, sensor_in_text
 from pipeline.errors import UnusableInputError
 from pipeline.scene import Quantity, Scene, SceneRef
 from pipeline.settings import ArchiveSettings
+from pipeline.text import shortened
 
 PICTURES = ("data", "temperature", "lst", "bt")
 _QUANTITIES: tuple[Quantity, ...] = (
@@ -47,17 +48,12 @@ def claims(path: Path) -> bool:
 
 def acquired(files: Sequence[Path]) -> str | None:
     """From the name; where that has no time of day, from the key `time`."""
-    named = acquired_in_name(files[0].stem)
-    if named is not None and named[1]:
-        return named[0]
-    try:
+
+    def inside() -> str | None:
         with open_npz(files[0], ArchiveSettings()) as members:
-            told = _time(members.small("time"))
-    except UnusableInputError:
-        told = None  # reading will say what is wrong with it
-    if named is None or (told is not None and told[:10] == named[0][:10]):
-        return told
-    return named[0]
+            return _time(members.small("time"))
+
+    return time_of_name(files[0].stem, inside)
 
 
 def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
@@ -89,7 +85,7 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
 def _picture_key(names: Sequence[str], wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in names:
-            raise UnusableInputError(f"has no key {clean(wanted, 40)!r}; it has {_listed(names)}")
+            raise UnusableInputError(f"has no key {shortened(wanted, 40)!r}; it has {_listed(names)}")
         return wanted
     found = [name for name in PICTURES if name in names]
     if len(found) == 1:
@@ -219,4 +215,6 @@ def _time(value: Any) -> str | None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(clean(name, 40) for name in names[:8]) + (", ..." if len(names) > 8 else "") or "none"
+    return (
+        ", ".join(shortened(name, 40) for name in names[:8]) + (", ..." if len(names) > 8 else "") or "none"
+    )

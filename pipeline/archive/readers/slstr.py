@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.archive.formats.netcdf import is_netcdf, open_netcdf
+from pipeline.archive.formats.netcdf import open_netcdf
 from pipeline.archive.make_scene import make_scene
 from pipeline.archive.readers import netcdf
 from pipeline.errors import UnusableInputError
@@ -30,7 +30,7 @@ _CHANNELS = {
 def claims(path: Path) -> bool:
     """NetCDF under an SLSTR name, or the temperature file of an SLSTR folder."""
     named = bool(_NAME.search(path.name)) or bool(_NAME.search(path.parent.name))
-    return path.suffix.lower() in netcdf.SUFFIXES and named and is_netcdf(path)
+    return named and netcdf.claims(path)
 
 
 acquired = netcdf.acquired

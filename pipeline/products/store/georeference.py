@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
-from pipeline.grid import Grid
+from pipeline.grid import Grid, crs_code, crs_name
 
 # The registrations that the two conventions ask for, version 0.1 of each.
 _PROJ_CONVENTION = {
@@ -40,7 +40,8 @@ def grid_mapping(grid: Grid) -> dict[str, Any] | None:
     if grid.crs_wkt is None:
         return None
     crs = CRS.from_wkt(grid.crs_wkt)
-    attributes = {**crs.to_cf(), "spatial_ref": crs.to_wkt()}
+    said = {name: value for name, value in crs.to_cf().items() if value not in ("unknown", "undefined")}
+    attributes = {**said, "long_name": crs_name(grid.crs_wkt), "spatial_ref": crs.to_wkt()}
     if grid.transform is not None:
         a, b, c, d, e, f = transform_terms(grid)
         attributes["GeoTransform"] = " ".join(repr(term) for term in (c, a, b, f, d, e))
@@ -74,17 +75,15 @@ def convention_attributes(grid: Grid) -> dict[str, Any]:
     }
     if grid.crs_wkt is not None:
         attributes["zarr_conventions"] = [_PROJ_CONVENTION, _SPATIAL_CONVENTION]
-        attributes.update(crs_name(grid.crs_wkt))
+        attributes.update(crs_attributes(grid.crs_wkt))
     return attributes
 
 
-def crs_name(crs_wkt: str) -> dict[str, str]:
+def crs_attributes(crs_wkt: str) -> dict[str, str]:
     """`proj:code` as AUTHORITY:CODE where the system has one, `proj:wkt2` where it has none."""
-    crs = CRS.from_wkt(crs_wkt)
-    authority = crs.to_authority(min_confidence=100)
-    if authority is not None and CRS.from_authority(*authority) == crs:
-        return {"proj:code": ":".join(authority)}
-    return {"proj:wkt2": crs.to_wkt("WKT2_2019")}
+    if code := crs_code(crs_wkt):
+        return {"proj:code": code}
+    return {"proj:wkt2": CRS.from_wkt(crs_wkt).to_wkt("WKT2_2019")}
 
 
 def transform_terms(grid: Grid) -> tuple[float, ...]:

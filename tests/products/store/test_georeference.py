@@ -35,15 +35,27 @@ def test_the_conventions_state_transform_shape_and_box(name):
 
 
 def test_a_reference_system_with_a_code_is_named_by_authority_and_code():
-    assert georeference.crs_name(UTM) == {"proj:code": "EPSG:32633"}
-    assert georeference.crs_name(CRS.from_epsg(32633).to_wkt("WKT1_GDAL")) == {"proj:code": "EPSG:32633"}
+    assert georeference.crs_attributes(UTM) == {"proj:code": "EPSG:32633"}
+    assert georeference.crs_attributes(CRS.from_epsg(32633).to_wkt("WKT1_GDAL")) == {
+        "proj:code": "EPSG:32633"
+    }
 
 
 @pytest.mark.parametrize("wkt", [SINUSOIDAL, GEOSTATIONARY])
 def test_a_reference_system_without_a_code_is_spelled_out(wkt):
-    named = georeference.crs_name(wkt)
+    named = georeference.crs_attributes(wkt)
     assert list(named) == ["proj:wkt2"]
     assert CRS.from_wkt(named["proj:wkt2"]) == CRS.from_wkt(wkt)
+
+
+@pytest.mark.parametrize(
+    ("wkt", "name"), [(SINUSOIDAL, "Sinusoidal"), (GEOSTATIONARY, "Geostationary Satellite (Sweep X)")]
+)
+def test_a_reference_system_without_a_name_is_called_by_its_projection(wkt, name):
+    said = georeference.grid_mapping(Grid(wkt, Affine.identity(), 4, 4))
+    assert said["long_name"] == name
+    assert not {"unknown", "undefined"} & set(map(str, said.values()))
+    assert CRS.from_cf(said) == CRS.from_wkt(wkt)
 
 
 def test_nothing_is_invented_for_a_scene_without_a_place():
