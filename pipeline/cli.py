@@ -30,7 +30,7 @@ from pipeline.products.layout import MANIFEST
 from pipeline.products.publish import verify as verify_product
 from pipeline.scene import Scene
 from pipeline.settings import Settings
-from pipeline.settings_sources import commented_toml, load_settings
+from pipeline.settings_sources import commented_toml, load_settings, refuse_recipe
 from pipeline.superres.prior.train_prior import TeachSettings
 from pipeline.text import shortened as clean
 from pipeline.train_prior import make_prior, save_prior, teaching_scenes
@@ -247,6 +247,7 @@ def learn(
     as_json: JsonOption = False,
 ) -> None:
     """Train a prior on archives; its card says what fed it and how it did on what did not."""
+    refuse_recipe(assignments or (), "learn", ("recipe.seed",))
     tree = load_settings(settings, assignments or ())
     scenes = teaching_scenes(tree.archive, archives, exclude=exclude or ())
     if len({scene.site for scene in scenes}) < (2 if judged else 1):

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.metrics import accuracy, seam_index, shift_px
 from pipeline.optics import TYPICAL_PSF_SIGMA_PX
-from pipeline.process import load_kernel, load_prior, resolve_device
+from pipeline.process import resolve_device
 from pipeline.products.store.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
 from pipeline.raster import most_textured_square
+from pipeline.recipe import Recipe
+from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Enhancement, Scene
-from pipeline.settings import Recipe, Settings
+from pipeline.settings import Settings
 from pipeline.superres.bases.base import back_project, bicubic, fit_base
 from pipeline.superres.enhance import enhance
 from pipeline.superres.sensing.degrade import Degrade
@@ -170,8 +172,8 @@ def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, E
         scene,
         recipe,
         device=resolve_device(settings.run.device),
-        prior=load_prior(recipe.prior),
-        kernel=load_kernel(recipe.degrade.kernel),
+        prior=load_prior(recipe),
+        kernel=load_kernel(recipe),
     )
     with tempfile.TemporaryDirectory(prefix="thermal-sr-") as folder:
         path = Path(folder) / "evaluated.zarr"

@@ -34,12 +34,11 @@ from pipeline.products.store.statistics import StoreSummary
 from pipeline.products.store.zarr_store import open_store, temperature_name, write_store
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.all_views import VIEWS
+from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
 from pipeline.settings import Settings
-from pipeline.settings_sources import prior_path
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.networks.device import share_threads
-from pipeline.superres.prior.weights import Prior
 from pipeline.text import one_line
 from pipeline.tile_cluster import tile_scheduler
 from pipeline.times import now_utc
@@ -118,23 +117,6 @@ def resolve_device(wanted: str) -> torch.device:
     return device
 
 
-def load_prior(prior: str) -> Prior | None:
-    """What `recipe.prior` names; None for "none"."""
-    return None if prior in ("none", "") else Prior.load(prior_path(prior).read_bytes())
-
-
-def load_kernel(path: Path | None) -> NDArray[np.floating] | None:
-    """What `recipe.degrade.kernel` names; None where it names nothing."""
-    if path is None:
-        return None
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"setting recipe.degrade.kernel: {path} is no NPY file of numbers: {error}"
-        ) from error
-
-
 def _sharpen(scene: Scene, settings: Settings, *, clock: _Clock, progress: Progress) -> Record:
     ref, out, label = scene.ref, settings.output.root, settings.recipe.label
     _refuse_full_disk(scene, settings)
@@ -146,8 +128,8 @@ def _sharpen(scene: Scene, settings: Settings, *, clock: _Clock, progress: Progr
             scene,
             settings.recipe,
             device=device,
-            prior=load_prior(settings.recipe.prior),
-            kernel=load_kernel(settings.recipe.degrade.kernel),
+            prior=load_prior(settings.recipe),
+            kernel=load_kernel(settings.recipe),
             checkpoint=kept.checkpoint,
             progress=progress,
         )
@@ -186,7 +168,7 @@ def _fill(
             chunk_px=output.chunk_px,
             compression=output.compression,
             tile_px=settings.run.tile_px,
-            workers=settings.run.threads or 2,
+            workers=settings.run.tiles_at_a_time,
             progress=lambda done, count: progress("write", done / count),
             institution=output.institution,
             extra_attributes={"recipe": settings.recipe.label},

@@ -1,26 +1,29 @@
-"""How settings are said: presets, a TOML file, the environment, the command line; and written down.
+"""How settings are said: a TOML file, the environment, the command line; and written down.
 
-Whoever says them last wins. A recipe that names files gets their digests here, because
-the tree of settings itself reads nothing.
+Whoever says them last wins. What is said of the recipe and changes nothing there is refused, and so is what
+can never work: once, before the night, in one line.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 from pydantic import BaseModel, ValidationError
+from tomlkit.items import Item, Table
 
 from pipeline.errors import SettingsError
-from pipeline.settings import PRESETS, ProductRule, Settings
+from pipeline.recipe import Recipe, value_at
+from pipeline.recipe_files import with_checked_files
+from pipeline.settings import ProductRule, Settings
 
-# Every knob of seed 000 under its own name; the dotted name is ours.
-SEED_NAMES: Mapping[str, str] = {
+# Every option of the program that this one grew from; the dotted name is ours.
+ORIGINAL_NAMES: Mapping[str, str] = {
     "SR_FACTOR": "recipe.scale",
     "NUM_ITERATIONS": "recipe.train.steps",
     "CROP_SIZE": "recipe.pairs.crop_px",
@@ -40,6 +43,9 @@ SEED_NAMES: Mapping[str, str] = {
     "INPUT_FILE": "archive.root",
     "OUTPUT_DIR": "output.root",
 }
+# Two switches say there what `recipe.infer.mode` says in one word.
+ORIGINAL_SWITCHES: Mapping[str, str] = {"USE_BLENDING": "blend", "USE_RANDOM_SHIFTS": "shifts"}
+PREFIX = "THERMAL_SR__"
 
 
 def load_settings(
@@ -51,154 +57,171 @@ def load_settings(
 
     Args:
         file: TOML file, or the JSON that `thermal-sr settings --json` prints, or None.
-        assignments: "recipe.scale=4" and the like; seed 000's names are understood ("SR_FACTOR=8").
+        assignments: "recipe.scale=4" and the like; the original's names are understood ("SR_FACTOR=8").
         environment: Defaults to this process's environment.
 
     Raises:
         SettingsError: One line that names the setting, what was wanted and what was found.
     """
     tree: dict[str, Any] = {}
-    if file is not None:
-        try:
-            text = file.read_text(encoding="utf-8")
-            tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
-        except FileNotFoundError as error:
-            raise SettingsError(f"settings file {file} does not exist") from error
-        except OSError as error:
-            raise SettingsError(f"settings file {file} cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            kind = "JSON" if file.suffix == ".json" else "TOML"
-            raise SettingsError(f"settings file {file} is not {kind}: {error}") from error
-        if not isinstance(tree, dict):
-            raise SettingsError(
-                f"settings file {file}: an object of settings is wanted, found {type(tree).__name__}"
-            )
-    prefix = "THERMAL_SR__"
+    for name, value in (_read_file(file) if file is not None else {}).items():
+        _assign(tree, name, value)
     for name, text in sorted((os.environ if environment is None else environment).items()):
-        if name.startswith(prefix):
-            _assign(tree, name[len(prefix) :].lower().replace("__", "."), text)
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise SettingsError(f"--set {assignment!r}: KEY=VALUE is wanted, e.g. recipe.scale=4")
-        _apply_seed_switches(tree, name.strip(), text.strip())
+        if name.startswith(PREFIX):
+            _assign(tree, name[len(PREFIX) :].lower().replace("__", "."), _parse(text))
+    for name, text in map(_parted, assignments):
+        _assign(tree, name, _parse(text))
     return validate_settings(tree)
 
 
 def validate_settings(tree: Mapping[str, Any]) -> Settings:
-    """A plain tree, presets filled in, to checked settings; `SettingsError` in one line."""
-    recipe = tree.get("recipe", {})
-    preset = recipe.get("preset", "balanced") if isinstance(recipe, Mapping) else "balanced"
-    merged = (
-        {**tree, "recipe": _merge(PRESETS.get(str(preset), {}), recipe)}
-        if isinstance(recipe, Mapping)
-        else tree
-    )
-    try:
-        return with_file_digests(Settings.model_validate(merged))
-    except ValidationError as error:
-        raise SettingsError(_one_line(error)) from error
-
-
-def with_file_digests(settings: Settings) -> Settings:
-    """Settings whose recipe states the digests of the files it names: another prior, another recipe.
+    """What a person said, as checked settings with the digests of the recipe's files.
 
     Raises:
-        SettingsError: The prior or the kernel is no file that can be read.
+        SettingsError: One line: a setting is unknown, wrong, or changes nothing in this recipe.
     """
-    recipe, degrade = settings.recipe, settings.recipe.degrade
-    if recipe.prior not in ("none", ""):
-        digest = _file_digest(
-            prior_path(recipe.prior),
-            f'recipe.prior: "shipped", "none" or an existing file is wanted, found {recipe.prior!r}',
-        )
-        recipe = recipe.model_copy(update={"prior_sha256": digest})
-    if degrade.kernel is not None:
-        digest = _file_digest(
-            degrade.kernel, f"recipe.degrade.kernel: an existing NPY file is wanted, found '{degrade.kernel}'"
-        )
-        degrade = degrade.model_copy(update={"kernel_sha256": digest})
-        recipe = recipe.model_copy(update={"degrade": degrade})
-    return settings.model_copy(update={"recipe": recipe})
-
-
-def _file_digest(path: Path, complaint: str) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SettingsError(f"{complaint}: {error.strerror}") from error
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from error
+    _refuse_resting(tree.get("recipe", {}), settings.recipe)
+    return settings.model_copy(update={"recipe": with_checked_files(settings.recipe)})
 
 
-def prior_path(prior: str) -> Path:
-    """Where a prior's weights lie: the one shipped with the package, or a user's file."""
-    return Path(__file__).with_name("shipped_prior.safetensors") if prior == "shipped" else Path(prior)
+def refuse_recipe(assignments: Sequence[str], verb: str, used: Collection[str]) -> None:
+    """Refuse what a command is told of the recipe and does not use.
+
+    Args:
+        assignments: KEY=VALUE, as `load_settings` takes them.
+        verb: The command, for the message.
+        used: What it does use, by dotted name: "recipe.seed".
+
+    Raises:
+        SettingsError: One line that names the setting and those that the command uses.
+    """
+    for name, _ in map(_parted, assignments):
+        dotted = "recipe.infer.mode" if name in ORIGINAL_SWITCHES else ORIGINAL_NAMES.get(name, name)
+        if dotted.split(".")[0] == "recipe" and dotted not in used:
+            raise SettingsError(
+                f"setting {dotted} changes nothing in `{verb}`, which uses {', '.join(used)} of the recipe"
+            )
+
+
+def _refuse_resting(given: Mapping[str, Any], recipe: Recipe) -> None:
+    """A full tree may say again what is so anyway; whoever says something else must be told."""
+    resolved = recipe.resolved()
+    choice = {"preset": recipe.preset, "detail": resolved.detail, "prior": recipe.prior}
+    usual = Recipe.model_validate(choice if resolved.detail != "none" else {**choice, "prior": "shipped"})
+    for name, lack in recipe.resting().items():
+        said = value_at(given, name) is not None
+        if said and value_at(recipe, name) != value_at(usual, name):
+            here = " and ".join(
+                f"recipe.{each} is {json.dumps(value_at(resolved, each))}" for each in lack.names
+            )
+            raise SettingsError(
+                f"setting recipe.{name} changes nothing in this recipe: it acts where {lack}; here {here}"
+            )
 
 
 def commented_toml(settings: Settings | None = None) -> str:
-    """Every setting with its description, unit and value, as a TOML file that `load_settings` reads back."""
-    lines = ["# Settings of thermal-sr. Uncomment and change what you need; unset ones follow the preset."]
-    _toml_branch(settings or Settings(), "", lines)
-    return "\n".join(lines) + "\n"
+    """Every setting with its meaning and value, as a TOML file; read back, it gives the same settings.
+
+    Comments hold what is unset, with what follows from that, and what does not act in this recipe.
+    """
+    settings = settings or Settings()
+    document = tomlkit.document()
+    document.add(tomlkit.comment("Settings of thermal-sr. A setting without a value says so in a comment."))
+    _add_branch(document, settings, "", settings.recipe)
+    return tomlkit.dumps(document)
 
 
-def _toml_branch(branch: BaseModel, path: str, lines: list[str]) -> None:
-    nested: list[tuple[str, BaseModel]] = []
-    if path:
-        lines += ["", f"[{path}]  # {(type(branch).__doc__ or '').strip().splitlines()[0]}"]
+def _add_branch(table: Table | tomlkit.TOMLDocument, branch: BaseModel, path: str, recipe: Recipe) -> None:
+    """Add every setting of a branch to its table, first values, then further tables; changes `table`."""
+    resting, resolved = recipe.resting(), recipe.resolved()
+    nested = []
     for name, info in type(branch).model_fields.items():
-        value = getattr(branch, name)
-        if isinstance(value, BaseModel):
-            nested.append((name, value))
+        value, dotted = getattr(branch, name), f"{path}{name}"
+        below = dotted.removeprefix("recipe.") if path.startswith("recipe.") else ""
+        if isinstance(value, BaseModel) or name == "products":
+            nested.append((name, info, value))
             continue
-        if name in ("products", "prior_sha256", "kernel_sha256"):
+        if name.endswith("_sha256"):
             continue
-        lines += [f"# {info.description}", f"# {name} = {_toml_value(value)}"]
-    if path == "archive":
-        lines += _product_rule_lines()
-    for name, child in nested:
-        _toml_branch(child, f"{path}.{name}".lstrip("."), lines)
+        table.add(tomlkit.comment(info.description or ""))
+        if below in resting:
+            shown = f"{name} = {_toml(value).as_string()}" if value is not None else name
+            table.add(tomlkit.comment(f"{shown}   (acts where {resting[below]})"))
+        elif value is not None:
+            table.add(name, _toml(value))
+        else:
+            follows = value_at(resolved, below) if below else None
+            table.add(tomlkit.comment(f"{name}   (unset{'' if follows is None else f', here {follows}'})"))
+    for name, info, value in nested:
+        if name == "products":
+            _add_rules(table, value)
+            continue
+        inner = tomlkit.table()
+        inner.comment(info.description or "")
+        _add_branch(inner, value, f"{path}{name}.", recipe)
+        table.add(name, inner)
 
 
-def _product_rule_lines() -> list[str]:
-    lines = [
-        "# Rules for files that do not say what they hold; the first match wins.",
-        "# [[archive.products]]",
-    ]
+def _add_rules(table: Table | tomlkit.TOMLDocument, rules: Sequence[ProductRule]) -> None:
+    """Add the archive's rules, or in comments what a rule may say; changes `table`."""
+    if rules:
+        plain = [rule.model_dump(exclude_none=True) for rule in rules]
+        table.add("products", tomlkit.item(plain))
+        return
+    table.add(tomlkit.comment("Rules for files that do not say what they hold; the first match wins."))
+    table.add(tomlkit.comment("[[archive.products]]"))
     for name, info in ProductRule.model_fields.items():
-        lines.append(f"# {name} =   # {info.description}")
-    return lines
+        table.add(tomlkit.comment(f"{name} =   # {info.description}"))
 
 
-def _toml_value(value: Any) -> str:
-    if value is None:
-        return '""  (unset)'
-    if isinstance(value, Path):
-        value = str(value)
-    if isinstance(value, tuple):
-        value = list(value)
-    return json.dumps(value)
+def _toml(value: Any) -> Item:
+    return tomlkit.item(str(value) if isinstance(value, Path) else value)
 
 
-def _assign(tree: dict[str, Any], dotted: str, text: str) -> None:
-    dotted = SEED_NAMES.get(dotted, dotted)
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise SettingsError(f"settings file {file} does not exist") from error
+    except OSError as error:
+        raise SettingsError(f"settings file {file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        kind = "JSON" if file.suffix == ".json" else "TOML"
+        raise SettingsError(f"settings file {file} is not {kind}: {error}") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(
+            f"settings file {file}: an object of settings is wanted, found {type(tree).__name__}"
+        )
+    return tree
+
+
+def _parted(assignment: str) -> tuple[str, str]:
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise SettingsError(f"--set {assignment!r}: KEY=VALUE is wanted, e.g. recipe.scale=4")
+    return name.strip(), text.strip()
+
+
+def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Put a value at its dotted name, or at that of an original option; changes `tree`."""
+    dotted = "recipe.infer.mode" if name in ORIGINAL_SWITCHES else ORIGINAL_NAMES.get(name, name)
     *branches, leaf = dotted.split(".")
     for branch in branches:
         tree = tree.setdefault(branch, {})
         if not isinstance(tree, dict):
             raise SettingsError(f"setting {dotted}: {branch} is no group of settings")
-    tree[leaf] = _parse(text)
+    tree[leaf] = _switched(tree.get(leaf), name, value) if name in ORIGINAL_SWITCHES else value
 
 
-def _apply_seed_switches(tree: dict[str, Any], name: str, text: str) -> None:
-    """Seed 000 says with two switches what `recipe.infer.mode` says with one word."""
-    if name not in ("USE_BLENDING", "USE_RANDOM_SHIFTS"):
-        _assign(tree, name, text)
-        return
-    infer = tree.setdefault("recipe", {}).setdefault("infer", {})
-    words = set(str(infer.get("mode", "whole")).split("_")) - {"whole"}
-    word = "blend" if name == "USE_BLENDING" else "shifts"
-    words = words | {word} if _parse(text) is True else words - {word}
-    infer["mode"] = "_".join(sorted(words)) or "whole"
+def _switched(mode: Any, name: str, value: Any) -> str:
+    """The mode with one of its two words added or taken away."""
+    words = set(str(mode or "whole").split("_")) - {"whole", ORIGINAL_SWITCHES[name]}
+    return "_".join(sorted(words | ({ORIGINAL_SWITCHES[name]} if value is True else set()))) or "whole"
 
 
 def _parse(text: str) -> Any:
@@ -210,21 +233,11 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = (
-            _merge(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged
-
-
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"setting {name} is unknown; `thermal-sr settings` lists them all"
     found = first.get("input")
-    shown = "" if isinstance(found, Mapping) else f", found {found!r}"
+    shown = "" if isinstance(found, Mapping | BaseModel) else f", found {found!r}"
     return f"setting {name}: {first['msg'].removeprefix('Value error, ')}{shown}"

@@ -21,7 +21,7 @@ from pipeline.process import STAGES, process_scene
 from pipeline.products.publish import verify
 from pipeline.settings_sources import load_settings
 
-QUICK = ("recipe.prior=none", "recipe.train.steps=0", "recipe.scale=2", "archive.settle_s=0")
+QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0")
 
 
 def settings_for(archive, out, *assignments):

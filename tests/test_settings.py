@@ -1,14 +1,18 @@
 """Settings: one source for validation, the TOML file and the command line."""
 
-import tomllib
+import json
+from typing import get_args
 
-import numpy as np
 import pytest
+import tomlkit
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from pipeline.errors import SettingsError
-from pipeline.settings import PRESETS, Recipe, Settings
-from pipeline.settings_sources import SEED_NAMES, commented_toml, load_settings, prior_path
+from pipeline.settings import Settings
+from pipeline.settings_sources import ORIGINAL_NAMES, commented_toml, load_settings
 
 
 def load(*assignments, environment=None, file=None):
@@ -23,6 +27,14 @@ def leaves(branch, path=""):
             yield from leaves(value, dotted)
         else:
             yield dotted, value
+
+
+def field_of(dotted):
+    *branches, leaf = dotted.split(".")
+    model = Settings
+    for branch in branches:
+        model = model.model_fields[branch].annotation
+    return model.model_fields[leaf]
 
 
 def test_every_setting_has_a_description():
@@ -51,7 +63,7 @@ def test_the_command_line_wins_over_environment_and_file(tmp_path):
 
 
 def test_an_explicit_setting_wins_over_its_preset():
-    recipe = load("recipe.preset=seed", "recipe.train.learning_rate=0.001").recipe
+    recipe = load("recipe.preset=original", "recipe.train.learning_rate=0.001").recipe
     assert recipe.train.learning_rate == 0.001
     assert recipe.network.base == "bicubic"
 
@@ -72,6 +84,15 @@ def test_an_explicit_setting_wins_over_its_preset():
         ("recipe.degrade.native=on", r"recipe\.degrade\.native: .*found 'on'"),
         ("recipe.degrade.native=true", r"recipe\.degrade\.native: .*found True"),
         ("recipe.normalize.low_k=400", "low_k must be below high_k"),
+        ("recipe=3", r"setting recipe: .*found 3"),
+        ("recipe.network.name=hat", r"recipe\.network\.name: .*'attention', 'zssr' or 'srcnn', found 'hat'"),
+        ("recipe.network.attention_kernel_px=4", r"attention_kernel_px: an odd number is wanted.*found 4"),
+        ("recipe.network.mean_window_px=8", r"mean_window_px: an odd number is wanted.*found 8"),
+        ("recipe.network.channels=20", r"recipe\.network\.channels: .*multiple of 8, found 20"),
+        ("recipe.train.loss_l1_weight=0", r"recipe\.train: every loss_\*_weight is 0"),
+        ("recipe.train.min_learning_rate=0.1", r"min_learning_rate must not be above learning_rate"),
+        ("recipe.seed=9223372036854775808", r"recipe\.seed: .*less than or equal to 9223372036854775807"),
+        ("recipe.scale=16", r"recipe\.prior: 'shipped' has networks for x2, x4, x8, and recipe\.scale is 16"),
         ('archive.products=[{pattern="*", scale=0}]', r"archive\.products\.0\.scale: a scale of 0"),
     ],
 )
@@ -81,26 +102,102 @@ def test_a_bad_setting_gets_one_line_that_names_it(assignment, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["USE_TTA", "USE_BLENDING", "recipe.scale"])
+def test_a_group_that_was_given_a_number_is_named(name):
+    with pytest.raises(SettingsError, match="recipe is no group of settings"):
+        load("recipe=3", f"{name}=true")
+
+
+def test_an_original_option_name_in_a_file_means_its_setting(tmp_path):
+    file = tmp_path / "original.toml"
+    file.write_text("SR_FACTOR = 8\nUSE_BLENDING = true\nUSE_TTA = false\n")
+    recipe = load(file=file).recipe
+    assert (recipe.scale, recipe.infer.mode, recipe.infer.self_ensemble) == (8, "blend", False)
+
+
 def test_a_folder_is_no_settings_file(tmp_path):
     with pytest.raises(SettingsError, match=r"settings file .* cannot be read: Is a directory"):
         load(file=tmp_path)
 
 
-def test_the_printed_file_uncommented_gives_the_same_settings(tmp_path):
-    text = commented_toml()
-    lines = [line[2:] if " = " in line and line.startswith("# ") else line for line in text.splitlines()]
-    kept = [line for line in lines if "(unset)" not in line and not line.startswith("#")]
-    kept = [line for line in kept if line.startswith("[") or line.split(" =")[0].isidentifier()]
-    kept = [line for line in kept if not line.endswith("]]") and " =   # " not in line]
+@pytest.mark.parametrize("told", [(), ("recipe.scale=2",), ("recipe.preset=quality", "recipe.detail=prior")])
+def test_settings_printed_and_read_are_equal(tmp_path, told):
     file = tmp_path / "printed.toml"
-    file.write_text("\n".join(kept))
-    assert tomllib.loads(file.read_text())["recipe"]["scale"] == 4
-    assert load(file=file) == load()
+    file.write_text(commented_toml(load(*told)))
+    assert load(file=file) == load(*told)
 
 
-def test_every_name_of_the_seed_reaches_a_setting():
+def test_every_setting_is_printed_once_with_its_value_or_why_it_has_none():
+    lines = commented_toml(load("recipe.degrade.nedt_k=0.1")).splitlines()
+    assert "nedt_k = 0.1" in lines
+    assert '# steps   (acts where recipe.detail is "trained")' in lines
+    assert "# psf_sigma_px   (unset)" in lines
+    for name, _ in leaves(Settings()):
+        leaf = name.rpartition(".")[2]
+        found = [line for line in lines if line.removeprefix("# ").split(" ")[0] == leaf]
+        assert leaf.endswith("_sha256") or leaf == "products" or found, name
+
+
+def _plain_values():
+    """A value of the right kind for every setting, at random, some of them out of bounds."""
+    text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=8)
+    number = st.floats(1e-9, 1000, allow_subnormal=False)
+    for dotted, value in leaves(Settings()):
+        info = field_of(dotted)
+        choices = [each for part in get_args(info.annotation) for each in (get_args(part) or (part,))]
+        words = [each for each in choices if isinstance(each, str | int) and not isinstance(each, type)]
+        if dotted in ("recipe.prior", "recipe.degrade.kernel") or dotted.endswith("_sha256"):
+            continue
+        if words:
+            yield dotted, st.sampled_from(words)
+        elif isinstance(value, bool):
+            yield dotted, st.booleans()
+        elif isinstance(value, float):
+            yield dotted, number | st.floats(1e-9, 1)
+        elif isinstance(value, int):
+            yield dotted, st.integers(0, 64)
+        elif isinstance(value, tuple):
+            rules = st.fixed_dictionaries({"pattern": text}, optional={"scale": number, "crs": text})
+            yield dotted, st.lists(rules if dotted == "archive.products" else text, max_size=2)
+        else:
+            yield dotted, text | number | st.integers(2, 64)
+
+
+PLAIN_VALUES = dict(_plain_values())
+
+
+@settings_of_hypothesis(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(sorted(PLAIN_VALUES)), st.none(), max_size=8).flatmap(
+        lambda names: st.fixed_dictionaries({name: PLAIN_VALUES[name] for name in names})
+    )
+)
+def test_any_settings_printed_and_read_are_equal(tmp_path_factory, said):
+    told = []
+    for name, value in said.items():  # keep what can be said beside the rest
+        plain = tomlkit.inline_table()
+        plain["value"] = value
+        word = f"{name}={plain.as_string()[len('{value = ') : -1]}"
+        try:
+            load(*told, word)
+        except SettingsError:
+            continue
+        told.append(word)
+    file = tmp_path_factory.mktemp("settings") / "printed.toml"
+    file.write_text(commented_toml(load(*told)), encoding="utf-8")
+    assert load(file=file) == load(*told)
+
+
+def test_the_json_of_all_settings_reads_back(tmp_path):
+    file = tmp_path / "all.json"
+    for told in ((), ("recipe.preset=original",), ("recipe.detail=none",), ("recipe.preset=fast",)):
+        file.write_text(json.dumps(load(*told).model_dump(mode="json")))
+        assert load(file=file) == load(*told)
+
+
+def test_every_name_of_the_original_reaches_a_setting():
     known = {name for name, _ in leaves(Settings())}
-    assert set(SEED_NAMES.values()) <= known
+    assert set(ORIGINAL_NAMES.values()) <= known
     assert load("SR_FACTOR=8", "USE_TTA=False").recipe.scale == 8
     assert not load("USE_TTA=False").recipe.infer.self_ensemble
 
@@ -110,10 +207,11 @@ def test_every_name_of_the_seed_reaches_a_setting():
     [
         (("USE_BLENDING=True", "USE_RANDOM_SHIFTS=True"), "blend_shifts"),
         (("USE_BLENDING=True",), "blend"),
+        (("recipe.infer.mode=blend_shifts", "USE_BLENDING=false"), "shifts"),
         (("USE_RANDOM_SHIFTS=True", "USE_RANDOM_SHIFTS=False"), "whole"),
     ],
 )
-def test_the_seeds_two_switches_name_one_mode(switches, mode):
+def test_the_originals_two_switches_name_one_mode(switches, mode):
     assert load(*switches).recipe.infer.mode == mode
 
 
@@ -123,44 +221,9 @@ def test_only_the_recipe_names_a_product():
     assert load("recipe.seed=1").recipe.digest != here.digest
 
 
-def test_other_numbers_in_the_kernels_file_are_another_recipe(tmp_path):
-    file, digests = tmp_path / "psf.npy", set()
-    for sigma in (1.0, 2.0):
-        np.save(file, np.exp(-(np.arange(-3, 4) ** 2) / sigma))
-        digests.add(load(f"recipe.degrade.kernel='{file}'").recipe.digest)
-    assert len(digests) == 2
-
-
-def test_a_prior_is_the_same_recipe_wherever_its_file_lies(tmp_path):
-    copy = tmp_path / "copy.safetensors"
-    copy.write_bytes(prior_path("shipped").read_bytes())
-    assert load(f"recipe.prior='{copy}'").recipe.digest == load().recipe.digest
-    copy.write_bytes(b"other weights")
-    assert load(f"recipe.prior='{copy}'").recipe.digest != load().recipe.digest
-
-
 def test_a_refusal_holds_for_one_version_of_the_software_and_one_set_of_rules(monkeypatch):
     before = load().context
     assert load("archive.settle_s=7").context == before
     assert load("archive.strict=true").context != before
     monkeypatch.setattr("pipeline.settings.version", lambda _: "99.0")
     assert load().context != before
-
-
-def test_saying_a_default_aloud_is_the_same_recipe():
-    resolved = Recipe().resolved()
-    assert load(f"recipe.train.steps={resolved.train.steps}").recipe.digest == load().recipe.digest
-
-
-@pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_every_preset_resolves_completely(preset):
-    resolved = load(f"recipe.preset={preset}").recipe.resolved()
-    unset = [name for name, value in leaves(resolved) if value is None]
-    assert set(unset) <= {
-        "degrade.psf_sigma_px",
-        "degrade.mtf_nyquist",
-        "degrade.kernel",
-        "degrade.nedt_k",
-        "network.size",
-        "infer.context_px",
-    }

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.settings import Recipe
+from pipeline.recipe import Recipe
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.method import Method
 from pipeline.superres.applying.passes import passes
@@ -89,10 +89,10 @@ def learn(
         checkpoint: Keeps the training's state.
         progress: Told how much of the training is done.
     """
-    if prior is not None and recipe.scale in prior.scales:
-        return _from_prior(work, recipe, units=units, prior=prior, fed=prior.fed_by(content_digest))
-    if recipe.train.steps == 0:
+    if recipe.detail == "none":
         return Learned(None, base, wanted=False, facts={"source": "none"})
+    if recipe.detail == "prior" and prior is not None:
+        return _from_prior(work, recipe, units=units, prior=prior, fed=prior.fed_by(content_digest))
     return _train_here(
         work, recipe, units=units, base=base, device=device, checkpoint=checkpoint, progress=progress
     )
@@ -125,9 +125,7 @@ def method_of(
         mixed_precision=recipe.train.mixed_precision,
     )
     ways = passes(up, recipe.infer, Stream.SHIFTS.generator(recipe.seed))
-    return Method(
-        base=base_upscaler(base), passes=tuple(ways), reduce=recipe.infer.reduce, projection=projection
-    )
+    return Method(base=base_upscaler(base), passes=tuple(ways), projection=projection)
 
 
 def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: Prior, fed: bool) -> Learned:

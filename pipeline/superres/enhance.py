@@ -20,6 +20,7 @@ from scipy.ndimage import uniform_filter
 
 from pipeline.grid import Window, tile_windows
 from pipeline.raster import cut_mirrored
+from pipeline.recipe import Recipe
 from pipeline.scene import (
     FLAG_EDGE,
     FLAG_FALLBACK,
@@ -31,7 +32,6 @@ from pipeline.scene import (
     Pixels,
     Scene,
 )
-from pipeline.settings import Recipe
 from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.bases.base import Base
 from pipeline.superres.detail import Learned, learn, method_of, scene_base

@@ -1,4 +1,4 @@
-"""Which parts of seed 000's network help on real thermal scenes, trained on each scene alone.
+"""Which parts of the original network help on real thermal scenes, trained on each scene alone.
 
 Every row switches one part on or off in the same small network and the same training, over the same
 base; the figure is RMSE against self-tuned Tikhonov, without gate, with the last projection.
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.settings import NetworkSettings, PairSettings, Recipe, TrainSettings
+from pipeline.recipe import Recipe
+from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
 from pipeline.superres.bases.base import fit_base
 from pipeline.superres.bases.projection import Projection
 from pipeline.superres.networks import build_network, count_parameters
@@ -40,8 +41,7 @@ ROWS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "+ edge loss": (PLAIN, {"loss_edge_weight": 0.25}),
     "+ HF loss": (PLAIN, {"loss_hf_weight": 0.4}),
     "+ edge and HF loss": (PLAIN, {"loss_edge_weight": 0.25, "loss_hf_weight": 0.4}),
-    "L2 in place of L1": (PLAIN, {"loss_l1_weight": 0.0, "loss_l2_weight": 1.0}),
-    "the seed's learning rate": (PLAIN, {"learning_rate": 5e-5, "schedule": "cosine"}),
+    "the original's learning rate": (PLAIN, {"learning_rate": 5e-5, "schedule": "cosine"}),
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from pipeline.grid import Grid, Window
-from pipeline.process import load_prior
+from pipeline.recipe_files import load_prior
 from pipeline.scene import Scene, SceneRef, Sensor
 from pipeline.settings_sources import load_settings
 from pipeline.superres.enhance import enhance
@@ -59,7 +59,7 @@ def row(case, scale: int, nedt_k: float, assignments: list[str]) -> float:
     ref = SceneRef("coverage-00000000", "npz", ("coverage.npz",), "0" * 64)
     sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "told by the benchmark")
     scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *case.lr.shape), case.lr)
-    enhancement = enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe.prior))
+    enhancement = enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe))
     whole = Window(0, 0, *case.lr.shape)
     pixels = enhancement.compute(whole)
     border = np.s_[2 * scale : -2 * scale, 2 * scale : -2 * scale]

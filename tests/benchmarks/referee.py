@@ -29,7 +29,7 @@ import torch
 
 from pipeline.grid import Grid, Window
 from pipeline.metrics import accuracy, seam_index, shift_px
-from pipeline.process import load_prior
+from pipeline.recipe_files import load_prior
 from pipeline.scene import Scene, SceneRef, Sensor
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import Base, back_project, bicubic, fit_base
@@ -103,7 +103,7 @@ def whole_product(*assignments: str, sigma_factor: float = 1.0) -> Method:
         ref = SceneRef("referee-00000000", "npz", ("referee.npz",), "0" * 64)
         sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "told by the referee")
         scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *case.lr.shape), case.lr)
-        enhancement = enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe.prior))
+        enhancement = enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe))
         return enhancement.compute(Window(0, 0, *case.lr.shape)).temperature
 
     return method
@@ -117,9 +117,9 @@ def blur(degrade: Degrade, factor: float) -> list[str]:
     return [f"recipe.degrade.mtf_nyquist={min(float(degrade.mtf(0.5)), 0.6366)}"]
 
 
-# The seed's network, given what it never had: the true kernel and the last projection.
+# The original's network, given what it never had: the true kernel and the last projection.
 GIVEN_THE_KERNEL = (
-    "recipe.preset=seed",
+    "recipe.preset=original",
     "recipe.prior=none",
     "recipe.pairs.model=sensor",
     "recipe.gate.project=true",
@@ -135,7 +135,7 @@ METHODS: dict[str, Method] = {
     "projected": projected,
     "product": whole_product(),
     "zero_shot": whole_product("recipe.prior=none"),
-    "seed, given the kernel": whole_product(*GIVEN_THE_KERNEL),
+    "original, given the kernel": whole_product(*GIVEN_THE_KERNEL),
     "product, blur 12 % too narrow": whole_product(sigma_factor=0.88),
     "product, blur 12 % too wide": whole_product(sigma_factor=1.12),
 }

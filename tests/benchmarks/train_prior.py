@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.settings import NetworkSettings, PairSettings, Recipe, TrainSettings
+from pipeline.recipe import Recipe
+from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
 from pipeline.superres.prior.left_out import Skill, judge, with_skill
 from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, train_prior
 from pipeline.superres.prior.weights import Prior

@@ -36,7 +36,7 @@ from pipeline.products.layout import published_folders
 from pipeline.products.publish import read_records, sweep, verify
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.settings import Settings
-from tests.fleet.tiny import cheap_settings, write_empty_scene, write_scene
+from tests.fleet.tiny import TRAINED, cheap_settings, write_empty_scene, write_scene
 
 STEPS = 60
 Event = Callable[[str, str], bool]
@@ -222,7 +222,7 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def settings_for(archive: Path, out: Path) -> Settings:
-    return cheap_settings(archive, out, [f"recipe.train.steps={STEPS}", "run.checkpoint_s=0.001"])
+    return cheap_settings(archive, out, [*TRAINED, f"recipe.train.steps={STEPS}", "run.checkpoint_s=0.001"])
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.products.layout import published_folders
 from pipeline.products.publish import verify
-from tests.fleet.tiny import CHEAP, cheap_settings, write_archive, write_scene
+from tests.fleet.tiny import CHEAP, TRAINED, cheap_settings, write_archive, write_scene
 from tests.fleet.waiting import wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 SLURM = ROOT / "deploy" / "slurm"
 CHEAPLY = [word for setting in CHEAP for word in ("--set", setting)]
+TRAINING = [word for setting in TRAINED for word in ("--set", setting)]
 SMALL_JOB = ["--cpus-per-task=1", "--time=10"]
 
 
@@ -88,7 +89,7 @@ def test_push_says_when_it_cannot_even_plan(cluster, site, tmp_path):
 
 def test_a_plain_job_that_gets_term_keeps_its_training_and_is_started_again(cluster, site, tmp_path):
     archive, out = write_archive(tmp_path / "archive", 1), tmp_path / "out"
-    endless = ["--set", "recipe.train.steps=200000", "--set", "run.checkpoint_s=5"]
+    endless = [*TRAINING, "--set", "recipe.train.steps=200000", "--set", "run.checkpoint_s=5"]
     job = cluster.submit(
         *SMALL_JOB, SLURM / "run.sbatch", archive, out, *CHEAPLY, *endless, environment=site, cwd=tmp_path
     )
@@ -105,7 +106,7 @@ def test_a_plain_job_that_gets_term_keeps_its_training_and_is_started_again(clus
 
 def test_a_plain_job_that_is_canceled_keeps_its_training_and_stays_away(cluster, site, tmp_path):
     archive, out = write_archive(tmp_path / "archive", 1), tmp_path / "out"
-    endless = ["--set", "recipe.train.steps=200000", "--set", "run.checkpoint_s=1"]
+    endless = [*TRAINING, "--set", "recipe.train.steps=200000", "--set", "run.checkpoint_s=1"]
     job = cluster.submit(
         *SMALL_JOB, SLURM / "run.sbatch", archive, out, *CHEAPLY, *endless, environment=site, cwd=tmp_path
     )

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.products.layout import published_folders
 from tests.fleet.prefect_server import prefect_server
-from tests.fleet.tiny import CHEAP, cheap_settings, write_archive
+from tests.fleet.tiny import CHEAP, TRAINED, cheap_settings, write_archive
 from tests.fleet.waiting import free_port, wait_for
 
 SCENES, DOWN_S = 4, 8
@@ -19,8 +19,9 @@ SCENES, DOWN_S = 4, 8
 @pytest.mark.slow
 def test_a_restart_of_the_server_costs_the_night_no_scene(tmp_path):
     archive, out, port = write_archive(tmp_path / "archive", SCENES), tmp_path / "out", free_port()
-    recipe = out / cheap_settings(archive, out, ["recipe.train.steps=100"]).recipe.label
-    words = [word for setting in (*CHEAP, "recipe.train.steps=100") for word in ("--set", setting)]
+    training = [*TRAINED, "recipe.train.steps=100"]
+    recipe = out / cheap_settings(archive, out, training).recipe.label
+    words = [word for setting in (*CHEAP, *training) for word in ("--set", setting)]
     command = [Path(sys.executable).with_name("thermal-sr"), "run", archive, out, "--json", *words]
     with prefect_server(tmp_path / "server", port=port) as server:
         environment = {**os.environ, **server.client, "OMP_NUM_THREADS": "1"}

@@ -17,7 +17,7 @@ import pytest
 from pipeline.products.layout import published_folders
 from pipeline.products.publish import verify
 from tests.fleet.prefect_server import AUTH
-from tests.fleet.tiny import CHEAP, write_scene
+from tests.fleet.tiny import CHEAP, TRAINED, write_scene
 from tests.fleet.waiting import wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -78,7 +78,8 @@ def night(fleet, asking, tmp_path_factory):
         "run.checkpoint_s=0.5",
     ]
     pool += ["--set", 'run.slurm.options=["--cpus-per-task=1"]']
-    training = [*pool, "--set", f"recipe.train.steps={STEPS}"]
+    training = [*pool, *(word for setting in TRAINED for word in ("--set", setting))]
+    training += ["--set", f"recipe.train.steps={STEPS}"]
     seen, scene_deployment = Night(out), asking.read_deployment_by_name("scene/gpu").id
 
     def jobs():

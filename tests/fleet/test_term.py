@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.tiny import CHEAP, write_scene
+from tests.fleet.tiny import CHEAP, TRAINED, write_scene
 from tests.fleet.waiting import wait_for
 
 GRACE_S = 10
@@ -20,7 +20,7 @@ def test_term_writes_the_trainings_state_within_ten_seconds(server, client, tmp_
     (tmp_path / "archive").mkdir()
     archive, out = write_scene(tmp_path / "archive" / "termed.npz", 1).parent, tmp_path / "out"
     # Taken into memory every four seconds and due on the disk after forty: before that, only TERM writes it.
-    told = [*CHEAP, "recipe.train.steps=200000", "run.checkpoint_s=40"]
+    told = [*CHEAP, *TRAINED, "recipe.train.steps=200000", "run.checkpoint_s=40"]
     words = [word for setting in told for word in ("--set", setting)]
     night = subprocess.Popen(
         [Path(sys.executable).with_name("thermal-sr"), "run", archive, out, *words],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
-from tests.fleet.tiny import CHEAP, write_scene
+from tests.fleet.tiny import CHEAP, TRAINED, write_scene
 from tests.fleet.waiting import wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -59,7 +59,8 @@ def endless(fleet, asking, tmp_path_factory):
     archive, out, seen = work / "archive", work / "out", {}
     archive.mkdir()
     write_scene(archive / "endless.npz", 1)
-    told = ["run.dispatch=pool", "run.checkpoint_s=5", "recipe.train.steps=1000000", "run.slurm.workers=1"]
+    told = ["run.dispatch=pool", "run.checkpoint_s=5", "run.slurm.workers=1"]
+    told += [*TRAINED, "recipe.train.steps=1000000"]
     told += [f"run.slurm.options={json.dumps(SHORT_JOB)}"]
     words = [*CHEAPLY, *(word for setting in told for word in ("--set", setting))]
 

@@ -13,21 +13,24 @@ from pipeline.settings_sources import load_settings
 SIDE_PX = 48
 TRANSFORM = (100.0, 0.0, 500_000.0, 0.0, -100.0, 5_000_000.0)
 CHEAP = (
-    "recipe.preset=fast",
     "recipe.scale=2",
-    "recipe.prior=none",
-    "recipe.train.steps=0",
-    "recipe.network.channels=8",
-    "recipe.network.blocks=1",
-    "recipe.pairs.crop_px=16",
-    "recipe.pairs.batch=1",
-    "recipe.infer.self_ensemble=false",
+    "recipe.detail=none",
     "recipe.gate.project=false",
-    "recipe.train.patience_fraction=1.0",
     "run.device=cpu",
     "run.threads=1",
     "archive.settle_s=0",
     "output.chunk_px=64",
+)
+# Added to the above: a network is trained on the scene, for as many steps as the test says.
+TRAINED = (
+    "recipe.preset=fast",
+    "recipe.detail=trained",
+    "recipe.prior=none",
+    "recipe.network.channels=8",
+    "recipe.network.blocks=1",
+    "recipe.pairs.crop_px=16",
+    "recipe.pairs.batch=1",
+    "recipe.train.patience_fraction=1.0",
 )
 
 

@@ -13,7 +13,7 @@ from pipeline.settings_sources import load_settings
 # Prefect's own client leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-QUICK = ("recipe.prior=none", "recipe.train.steps=0", "recipe.scale=2", "archive.settle_s=0")
+QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.grid import Window, tile_windows
-from pipeline.process import load_prior
+from pipeline.recipe_files import load_prior
 from pipeline.scene import Sensor
 from pipeline.settings_sources import load_settings
 from pipeline.superres.enhance import enhance
@@ -91,7 +91,7 @@ CASES = {
         lambda _: _made(64, 2, seed=6),
         0,
         (
-            "recipe.preset=seed",
+            "recipe.preset=original",
             "recipe.train.steps=6",
             "recipe.network.blocks=1",
             "recipe.pairs.crop_px=16",
@@ -125,7 +125,7 @@ def pixels_of(name, real_scenes):
     make, tile_px, assignments = CASES[name]
     scene = make(real_scenes)
     wanted = load_settings(assignments=[f"recipe.scale={SCALES[name]}", *assignments], environment={}).recipe
-    enhancement = enhance(scene, wanted, device=torch.device("cpu"), prior=load_prior(wanted.prior))
+    enhancement = enhance(scene, wanted, device=torch.device("cpu"), prior=load_prior(wanted))
     shape, scale = enhancement.scene.grid.shape, enhancement.scale
     planes = [np.empty((shape[0] * scale, shape[1] * scale), kind) for kind in ("f4", "f4", "u1")]
     for window in tile_windows(shape, tile_px or max(shape)):

@@ -17,7 +17,8 @@ from scipy.stats import trim_mean
 
 from pipeline.grid import Window
 from pipeline.raster import cut_mirrored
-from pipeline.settings import PATCH_PX, InferSettings
+from pipeline.recipe import PATCH_PX
+from pipeline.recipe_settings import InferSettings
 from pipeline.superres.applying.upscaler import Floats, Upscaler
 
 Reduce = Literal["mean", "median", "trimmed"]

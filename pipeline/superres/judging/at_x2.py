@@ -10,8 +10,8 @@ import dataclasses
 
 import torch
 
+from pipeline.recipe import Recipe
 from pipeline.scene import Scene
-from pipeline.settings import Recipe
 from pipeline.superres.detail import Learned, learn, method_of, scene_base
 from pipeline.superres.judging.carry import NEAR_SCALE, carried_gain, near_gain
 from pipeline.superres.judging.selftest import judge, self_test

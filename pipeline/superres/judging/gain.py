@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.settings import Recipe
+from pipeline.recipe import Recipe
 from pipeline.superres.applying.method import Method
 from pipeline.superres.detail import Learned
 from pipeline.superres.judging.by_tile import TileSkill, tile_skill

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from pipeline.settings import NetworkSettings
+from pipeline.recipe_settings import NetworkSettings
 from pipeline.superres.networks.attention import attention_network
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.networks.srcnn import srcnn_network

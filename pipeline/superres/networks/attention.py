@@ -1,8 +1,8 @@
 """The attention network: residual blocks that weigh what they found by channel and by place.
 
 It works on the coarse grid and unfolds its answer at the end (sub-pixel convolution), so
-it costs the same at x2 and x8. Seed 000 pools the channel attention over the whole picture, which
-makes a pixel depend on its tile; here it pools over a window, except in the size `seed`.
+it costs the same at x2 and x8. The original pools the channel attention over the whole picture, which
+makes a pixel depend on its tile; here it pools over a window, except in the size `original`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.settings import NetworkSettings
+from pipeline.recipe_settings import NetworkSettings
 from pipeline.superres.networks.detail import Chain, DetailNetwork, convolution, local_mean
 
 
@@ -86,7 +86,7 @@ class ResidualBlock(nn.Module):
 def attention_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
     """The network of these settings, its size filled in (`Recipe.resolved`).
 
-    Size `seed` is seed 000 as drawn: a 7x7 head, 8 blocks of 64 channels, fusion, log2(scale)
+    Size `original` is that network as drawn: a 7x7 head, 8 blocks of 64 channels, fusion, log2(scale)
     stages, and the scene itself as only input; the others see the base too and unfold in one step.
     """
     if settings.channels is None or settings.blocks is None:

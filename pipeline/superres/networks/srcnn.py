@@ -6,7 +6,7 @@ base is added back here, which the paper does not do.
 
 from __future__ import annotations
 
-from pipeline.settings import NetworkSettings
+from pipeline.recipe_settings import NetworkSettings
 from pipeline.superres.networks.detail import Chain, DetailNetwork, alternate, convolution
 
 

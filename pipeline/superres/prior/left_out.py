@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.grid import Window
 from pipeline.raster import most_textured_square
-from pipeline.settings import InferSettings
+from pipeline.recipe_settings import InferSettings
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.applying.windows import compute_passes, compute_window

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.settings import NetworkSettings, PairSettings, Recipe, TrainSettings
+from pipeline.recipe import Recipe
+from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
 from pipeline.superres.bases.base import Base, back_projected_base
 from pipeline.superres.networks import build_network, count_parameters, detail_unit
 from pipeline.superres.prior.weights import Prior

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
 from pipeline.radiometry import delinearize, linearize, radiance_slope
+from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene
-from pipeline.settings import DegradeSettings
 
 
 @dataclass(frozen=True)

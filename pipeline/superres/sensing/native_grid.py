@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
 from pipeline.raster import block_means
+from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene, Sensor
-from pipeline.settings import DegradeSettings
 from pipeline.superres.sensing.domain import choose_domain
 from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.spectrum import oversampling

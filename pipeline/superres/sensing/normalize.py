@@ -1,7 +1,7 @@
 """Kelvin to unitless and back, for networks that like numbers near one.
 
 The map is affine and clips nothing, so a fire at 900 K comes back as 900 K. The one
-exception is `clip`, kept for the recipe `seed`: what it cuts off is lost for good.
+exception is `clip`, kept for the recipe `original`: what it cuts off is lost for good.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import SkippedSceneError
-from pipeline.settings import NormalizeSettings
+from pipeline.recipe_settings import NormalizeSettings
 
 # A flat sea must not be stretched until its noise looks like a landscape: detectors' noise is 0.02-0.1 K.
 MIN_SCALE_K = 0.1

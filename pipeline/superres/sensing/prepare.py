@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
+from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene, Sensor
-from pipeline.settings import DegradeSettings
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.domain import Domain, choose_domain
 from pipeline.superres.sensing.holes import fill_nearest

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
-from pipeline.settings import TrainSettings
+from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.networks.device import body_dtype, one_thread
 from pipeline.superres.training.pairs import Batch
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 20
 RELATIVE_EXPLOSION = 20.0
+IMPROVEMENT = 0.998  # a validation below this share of the best counts as gain
 
 
 class Pairs(Protocol):
@@ -193,7 +194,7 @@ def validate(
         return replace(state, first_loss=error, best_loss=error, gain_loss=error)
     if error < best_loss:
         state = replace(state, best=state.averaged, best_loss=error, best_step=state.step)
-    if error < settings.improvement * gain_loss:
+    if error < IMPROVEMENT * gain_loss:
         state = replace(state, gain_loss=error, gain_step=state.step)
     waited = state.step - state.gain_step
     if settings.patience_fraction < 1 and waited > settings.patience_fraction * (settings.steps or 0):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline.settings import PairSettings
+from pipeline.recipe_settings import PairSettings
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.sensing.holes import fill_nearest
 
@@ -27,6 +27,9 @@ Blur = Callable[[Image], Image]
 
 SENSOR_VARIANCE_PX2 = 0.4**2 + 1 / 12  # a typical PSF and the detector's square, in native pixels
 SMALLEST_LR_PX = 8
+# How the original degrades and varies a picture: blur in HR pixels, noise unitless, factors.
+BLUR_SIGMA_PX, NOISE_SIGMA, NOISE_PROBABILITY = (0.5, 2.0), (0.001, 0.01), 0.8
+PHOTOMETRIC_RANGE = (0.9, 1.1)
 
 
 class Batch(NamedTuple):
@@ -112,7 +115,7 @@ class ScenePairs:
         if self.settings.flips:
             patch = turn_at_random(patch, generator)
         if generator.random() < self.settings.photometric_probability:
-            patch[:3] = _photometric(patch[:3], self.settings.photometric_range, generator)
+            patch[:3] = _photometric(patch[:3], generator)
         return patch
 
 
@@ -192,8 +195,8 @@ class LessonMaker:
             slice(first, first + size // s * s) for first, size in zip(phase, level.shape, strict=True)
         )
         truth, mask = np.ascontiguousarray(level[rows, columns]), mask[rows, columns]
-        if self.settings.model == "seed":
-            lr = self._seed_degrade(truth, generator)
+        if self.settings.model == "original":
+            lr = self._original_degrade(truth, generator)
         else:
             lr = self.degrade(truth)
             # An exact share of noise a level: NEdT is itself known to a factor of two only.
@@ -211,21 +214,21 @@ class LessonMaker:
             anywhere=_cumulative(whole.astype(np.float64)),
         )
 
-    def _seed_degrade(self, truth: Image, generator: np.random.Generator) -> Image:
-        """Seed 000: Gaussian blur of random width, every s-th pixel by cubic resampling, random noise."""
-        blurred = ndimage.gaussian_filter(truth, generator.uniform(*self.settings.blur_sigma_px))
+    def _original_degrade(self, truth: Image, generator: np.random.Generator) -> Image:
+        """The original's: random Gaussian blur, every s-th pixel by cubic resampling, random noise."""
+        blurred = ndimage.gaussian_filter(truth, generator.uniform(*BLUR_SIGMA_PX))
         shape = truth.shape[0] // self.scale, truth.shape[1] // self.scale
         lr = resample(blurred, shape)
-        if generator.random() >= self.settings.noise_probability:
+        if generator.random() >= NOISE_PROBABILITY:
             return lr
-        sigma = generator.uniform(*self.settings.noise_sigma)
+        sigma = generator.uniform(*NOISE_SIGMA)
         return (lr + generator.normal(0.0, sigma, lr.shape)).astype(np.float32)
 
 
 def calibrate(network: DetailNetwork, pairs: ScenePairs, noise: float = 0.0) -> None:
     """Set a fresh network's units to those of the scene; `noise` in working units.
 
-    A network that sees the scene with its mean (seed 000) keeps the units it is given.
+    A network that sees the scene with its mean (the original's) keeps the units it is given.
     """
     if network.mean_window_px:
         network.calibrate(unit=pairs.unit, sigma=pairs.sigma, noise=noise)
@@ -247,7 +250,9 @@ def pyramid(
         if shape == temperature.shape:
             levels.append((temperature, valid))
             continue
-        sigma = 1 / size if settings.model == "seed" else float(np.sqrt(SENSOR_VARIANCE_PX2 * (size**-2 - 1)))
+        sigma = (
+            1 / size if settings.model == "original" else float(np.sqrt(SENSOR_VARIANCE_PX2 * (size**-2 - 1)))
+        )
         small = resample(ndimage.gaussian_filter(temperature, sigma), shape)
         touched = ndimage.gaussian_filter((~valid).astype(np.float32), sigma)
         levels.append((small, resample(touched, shape, order=1) < 1e-3))
@@ -312,11 +317,9 @@ def stack_patches(patches: Sequence[Sequence[Image]]) -> Batch:
     return Batch(*(torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)) for part in stacked))
 
 
-def _photometric(
-    pictures: Sequence[Image], limits: tuple[float, float], generator: np.random.Generator
-) -> list[Image]:
+def _photometric(pictures: Sequence[Image], generator: np.random.Generator) -> list[Image]:
     """The same brightness and contrast change for all of them."""
-    brightness, contrast = (np.float32(generator.uniform(*limits)) for _ in range(2))
+    brightness, contrast = (np.float32(generator.uniform(*PHOTOMETRIC_RANGE)) for _ in range(2))
     mean = np.float32(pictures[0].mean())
     return [((part - mean) * contrast + mean) * brightness for part in pictures]
 

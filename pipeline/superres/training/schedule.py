@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.settings import TrainSettings
+from pipeline.recipe_settings import TrainSettings
 
 WARM_UP = 0.3  # share of one_cycle's steps in which the rate rises
 FIRST_SHARE = 1 / 25  # of the peak, at one_cycle's first step

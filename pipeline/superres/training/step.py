@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from pipeline.settings import TrainSettings
+from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.training.losses import training_loss
 from pipeline.superres.training.pairs import Batch
@@ -71,8 +71,7 @@ class Step:
                 return replace(state, loss_scale=state.loss_scale / 2, scaled_at=state.updates)
             if state.updates - state.scaled_at >= SCALE_LASTS:
                 state = replace(state, loss_scale=state.loss_scale * 2, scaled_at=state.updates)
-        weight_decay = self.settings.weight_decay if self.settings.optimizer == "adamw" else 0.0
-        return adam(state, gradients, rate=rate, weight_decay=weight_decay)
+        return adam(state, gradients, rate=rate, weight_decay=self.settings.weight_decay)
 
 
 def adam(state: TrainState, gradients: Weights, *, rate: float, weight_decay: float) -> TrainState:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.grid import Window
-from pipeline.settings import InferSettings
+from pipeline.recipe_settings import InferSettings
 from pipeline.superres.applying.passes import (
     TURNS,
     blend_weights,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.grid import Window
-from pipeline.settings import InferSettings
+from pipeline.recipe_settings import InferSettings
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.applying.windows import compute_passes, compute_window, map_tiles, tile_tasks
 from tests.superres.applying.test_passes import every_network_and_strategy, every_strategy

@@ -109,7 +109,7 @@ def test_an_alarm_only_ever_lowers_the_gain():
 
 
 def test_the_record_holds_the_alarm_and_the_uncertainty_is_not_called_calibrated():
-    recipe = load_settings(assignments=["recipe.prior=none", "recipe.train.steps=0"], environment={}).recipe
+    recipe = load_settings(assignments=["recipe.detail=none"], environment={}).recipe
     lr = truth_and_lr(512, 4)[1]
     for scene, rings in ((lr, False), (bicubic(lr, 3), True)):
         made = enhance(scene_of(scene), recipe, device=torch.device("cpu"))

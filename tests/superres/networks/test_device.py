@@ -7,7 +7,8 @@ import torch
 
 from pipeline.grid import Window
 from pipeline.raster import cut_mirrored
-from pipeline.settings import InferSettings, Recipe
+from pipeline.recipe import Recipe
+from pipeline.recipe_settings import InferSettings
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.applying.windows import BORDER_PX, compute_passes, compute_window, map_tiles
@@ -140,7 +141,7 @@ def test_a_narrower_mirror_does_as_well_as_one_as_wide_as_the_reach():
 
 
 def test_the_seeds_network_by_patches_is_the_same_by_tiles():
-    up = network_upscaler(trained("seed"), base=bicubic_base(4), device=CPU)
+    up = network_upscaler(trained("original"), base=bicubic_base(4), device=CPU)
     strategy = InferSettings(mode="shifts", self_ensemble=False, num_shift_passes=1, patch_px=32)
     ways = passes(up, strategy, np.random.default_rng(0))
     lr = landscape(40, 50)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.settings import NetworkSettings, Recipe
+from pipeline.recipe import Recipe
+from pipeline.recipe_settings import NetworkSettings
 from pipeline.superres.networks import NETWORKS, build_network, count_parameters
 
-SIZES = ("small", "standard", "seed")
+SIZES = ("small", "standard", "original")
 SCALES = (2, 8)
 
 
@@ -143,13 +144,13 @@ def test_reduced_precision_stays_within_a_hundredth_of_a_kelvin(name, scale):
 
 def test_the_seed_network_has_the_parameters_that_were_counted():
     millions = {
-        scale: count_parameters(make_network("attention", scale, "seed")) / 1e6 for scale in (4, 8, 16)
+        scale: count_parameters(make_network("attention", scale, "original")) / 1e6 for scale in (4, 8, 16)
     }
     assert {scale: round(count, 3) for scale, count in millions.items()} == {4: 0.939, 8: 1.086, 16: 1.234}
 
 
 def test_the_large_seed_network_has_the_parameters_that_were_counted():
-    network = make_network("attention", 8, "seed", channels=128, blocks=16)
+    network = make_network("attention", 8, "original", channels=128, blocks=16)
     assert round(count_parameters(network) / 1e6, 2) == 6.73
 
 

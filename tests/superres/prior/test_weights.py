@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.settings import NetworkSettings, PairSettings, Recipe, TrainSettings
+from pipeline.recipe import Recipe
+from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
 from pipeline.superres.bases.base import back_projected_base
 from pipeline.superres.prior.left_out import judge, judged_square, leave_sites_out, with_skill
 from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, octaves, prior_pairs, train_prior

@@ -12,8 +12,8 @@ from pipeline.archive.discover import discover
 from pipeline.errors import UnusableInputError
 from pipeline.grid import Grid
 from pipeline.radiometry import linearize
+from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Sensor
-from pipeline.settings import DegradeSettings
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
 from pipeline.superres.enhance import enhance
@@ -112,8 +112,7 @@ def test_the_products_grid_is_the_averaged_scenes_refined(scale):
     scene = scene_of(bicubic(native_texture(40), 3)[:-1], sensor=COARSE)
     settings = load_settings(
         assignments=[
-            "recipe.prior=none",
-            "recipe.train.steps=0",
+            "recipe.detail=none",
             "recipe.degrade.native=auto",
             f"recipe.scale={scale}",
         ],
@@ -128,7 +127,7 @@ def test_the_products_grid_is_the_averaged_scenes_refined(scale):
 
 def test_by_default_the_product_lies_on_the_scenes_grid_and_the_record_says_what_it_is():
     scene = scene_of(bicubic(native_texture(40), 3), sensor=COARSE)
-    settings = load_settings(assignments=["recipe.prior=none", "recipe.train.steps=0"], environment={})
+    settings = load_settings(assignments=["recipe.detail=none"], environment={})
     enhancement = enhance(scene, settings.recipe, device=torch.device("cpu"))
     assert enhancement.grid == scene.grid.refine(4)
     assert "3.3 times too narrow" in enhancement.figures["native_source"]
@@ -181,8 +180,7 @@ def test_a_recovered_block_is_closer_to_the_ground_than_a_sharpened_interpolatio
     errors = {}
     for native in ("off", "auto"):
         assignments = [
-            "recipe.prior=none",
-            "recipe.train.steps=0",
+            "recipe.detail=none",
             "recipe.scale=2",
             f"recipe.degrade.native={native}",
         ]

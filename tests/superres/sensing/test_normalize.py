@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import SkippedSceneError
-from pipeline.settings import NormalizeSettings
+from pipeline.recipe_settings import NormalizeSettings
 from pipeline.superres.sensing.normalize import MIN_SCALE_K, Normalization
 
 PERCENTILE = NormalizeSettings(method="percentile")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Sensor
-from pipeline.settings import DegradeSettings
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.prepare import forward_model, resampled_by_nearest, working_scene
 from tests.scenes import SENSOR, scene_of, truth_and_lr

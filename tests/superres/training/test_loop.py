@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.settings import PairSettings, TrainSettings
+from pipeline.recipe_settings import PairSettings, TrainSettings
 from pipeline.superres.training.loop import explosion, train
 from pipeline.superres.training.pairs import calibrate
 from pipeline.superres.training.schedule import learning_rate, ready_to_drop
@@ -252,8 +252,7 @@ def test_a_float16_gradient_that_overflows_changes_no_weight_and_halves_the_fact
     network = student(pairs)
     batch = pairs.batch(np.random.default_rng(0))
     state = TrainState.begin(dict(network.named_parameters()), half=True)
-    squared = SETTINGS.model_copy(update={"loss_l1_weight": 0.0, "loss_l2_weight": 1.0})
-    after = Step(network, squared, torch.float16)(state, batch._replace(truth=batch.truth * math.inf))
+    after = Step(network, SETTINGS, torch.float16)(state, batch._replace(lr=batch.lr * math.inf))
     assert (after.step, after.updates, after.loss_scale) == (1, 0, state.loss_scale / 2)
     assert after.weights is state.weights
 

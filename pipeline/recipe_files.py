@@ -1,0 +1,110 @@
+"""The files that a recipe names: the prior and the kernel. A product's folder is named by their content.
+
+So each is read with the digest that the recipe states, at every load, also by a worker that was started
+weeks ago: a file that changed meanwhile is refused, because label and digest would lie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
+
+from pipeline.errors import SettingsError
+from pipeline.recipe import Recipe
+from pipeline.superres.prior.weights import Prior
+from pipeline.superres.sensing.degrade import Degrade
+
+
+def prior_path(prior: str) -> Path:
+    """Where a prior's weights lie: the one shipped with the package, or a user's file."""
+    return Path(__file__).with_name("shipped_prior.safetensors") if prior == "shipped" else Path(prior)
+
+
+def with_checked_files(recipe: Recipe) -> Recipe:
+    """The recipe with the digests of the files that it names, which are there and fit it.
+
+    Raises:
+        SettingsError: A file cannot be read, holds something else, does not fit the scale, or is not the
+            one whose digest the recipe states.
+    """
+    prior, kernel = _content(recipe, "prior"), _content(recipe, "kernel")
+    load_prior(recipe)
+    load_kernel(recipe)
+    degrade = recipe.degrade.model_copy(update={"kernel_sha256": _digest(kernel)})
+    return recipe.model_copy(update={"prior_sha256": _digest(prior), "degrade": degrade})
+
+
+def load_prior(recipe: Recipe) -> Prior | None:
+    """What `recipe.prior` names; None where the recipe uses none.
+
+    Raises:
+        SettingsError: As `with_checked_files`.
+    """
+    if (kept := _content(recipe, "prior")) is None:
+        return None
+    try:
+        prior = Prior.load(kept)
+        if recipe.scale in prior.scales:
+            prior.network(recipe.scale)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(
+            f"setting recipe.prior: {recipe.prior!r} is no prior of ours: {reason}"
+        ) from error
+    if recipe.scale not in prior.scales:
+        scales = ", ".join(f"x{scale}" for scale in prior.scales)
+        raise SettingsError(
+            f"setting recipe.prior: {recipe.prior!r} has networks for {scales}, and recipe.scale is "
+            f'{recipe.scale}; set recipe.prior to "none" to learn from each scene alone'
+        )
+    return prior
+
+
+def load_kernel(recipe: Recipe) -> Float64[NDArray[np.float64], "y x"] | None:
+    """What `recipe.degrade.kernel` names, on the fine grid; None where it names nothing.
+
+    Raises:
+        SettingsError: As `with_checked_files`.
+    """
+    if (kept := _content(recipe, "kernel")) is None:
+        return None
+    try:
+        kernel = np.asarray(np.load(io.BytesIO(kept), allow_pickle=False), dtype=np.float64)
+        Degrade.from_kernel(recipe.scale, kernel)
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(f"setting recipe.degrade.kernel: {recipe.degrade.kernel}: {error}") from error
+    return kernel
+
+
+def _content(recipe: Recipe, what: str) -> bytes | None:
+    """The bytes of a file that the recipe names and uses, checked against the digest that it states."""
+    if what == "prior":
+        used = recipe.prior != "none" and recipe.resolved().detail != "none"
+        path = prior_path(recipe.prior) if used else None
+        name, wanted, sha256 = "recipe.prior", '"shipped", "none" or an existing file', recipe.prior_sha256
+    else:
+        path, name, wanted = recipe.degrade.kernel, "recipe.degrade.kernel", "an existing NPY file"
+        sha256 = recipe.degrade.kernel_sha256
+    if path is None:
+        return None
+    try:
+        kept = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"setting {name}: {wanted} is wanted, found '{path}': {error.strerror}"
+        ) from error
+    if sha256 and _digest(kept) != sha256:
+        raise SettingsError(
+            f"setting {name}: '{path}' has changed: sha256 {sha256[:8]} stated, {_digest(kept)[:8]} found; "
+            "put the file back, or say the settings again to make products of the new one"
+        )
+    return kept
+
+
+def _digest(kept: bytes | None) -> str:
+    return "" if kept is None else hashlib.sha256(kept).hexdigest()

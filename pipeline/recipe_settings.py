@@ -1,0 +1,320 @@
+"""What may be set of a recipe, each setting with the condition under which it acts.
+
+A setting without `when` always acts. One with it acts where the named setting has one of the values and
+acts itself. What does not act is refused where somebody gives it, and is no part of a recipe's digest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+LARGEST_BLOCK_PX = 64
+
+
+class Branch(BaseModel):
+    """A group of settings: frozen, without unknown names, without infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class When:
+    """The condition under which a setting acts.
+
+    Attributes:
+        names: Settings below `recipe`, by dotted name; one of them must fulfil the condition.
+        values: One of these is wanted; None is "unset".
+        other: One of these is not wanted.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[Any, ...] = ()
+    other: tuple[Any, ...] = ()
+
+    def allows(self, value: object) -> bool:
+        """Whether this value of a named setting fulfils the condition."""
+        return value not in self.other if self.other else value in self.values
+
+    def __str__(self) -> str:
+        names = " or ".join(f"recipe.{name}" for name in self.names)
+        values = " or ".join("unset" if value is None else json.dumps(value) for value in self.wanted)
+        return f"{names} is {'not ' if self.other else ''}{values}"
+
+    @property
+    def wanted(self) -> tuple[Any, ...]:
+        """The values that the condition speaks of."""
+        return self.values or self.other
+
+
+def when(name: str, *values: Any) -> When:
+    """The setting acts where the named one has one of these values; of several names one will do."""
+    return When(tuple(name.split(" or ")), values)
+
+
+TRAINED = when("detail", "trained")
+NETWORK = when("detail", "prior", "trained")
+ALONE = when("prior", "none")  # starting from a prior, the network is the prior's
+ATTENTION = when("network.name", "attention")
+PATCHES = When(("infer.mode",), other=("whole",))
+HELD_OUT = when("gate.enabled", True)
+
+# The first name of what is now called "original"; files that say it stay valid.
+FirstName = BeforeValidator(lambda value: "original" if value == "seed" else value)
+
+
+def _odd(value: int | None) -> int | None:
+    if value is not None and value % 2 == 0 and value != 0:
+        raise ValueError("an odd number is wanted, so that the window has a center")
+    return value
+
+
+class NormalizeSettings(Branch):
+    """Kelvin to unitless and back, for networks that see the scene with its mean; affine and invertible."""
+
+    method: Literal["percentile", "absolute"] = Field(
+        "percentile", description="Bounds from the scene, or fixed kelvin."
+    )
+    low_percentile: Annotated[float, when("normalize.method", "percentile")] = Field(
+        1.0, ge=0, lt=50, description="Maps to 0; over valid pixels."
+    )
+    high_percentile: Annotated[float, when("normalize.method", "percentile")] = Field(
+        99.0, gt=50, le=100, description="Maps to 1; over valid pixels."
+    )
+    low_k: Annotated[float, when("normalize.method", "absolute")] = Field(
+        200.0, gt=0, description="Maps to 0, in kelvin."
+    )
+    high_k: Annotated[float, when("normalize.method", "absolute")] = Field(
+        320.0, gt=0, description="Maps to 1, in kelvin."
+    )
+    clip: bool = Field(False, description="Clip to 0-1; loses hot and cold spots.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NormalizeSettings:
+        if self.low_k >= self.high_k:
+            raise ValueError(f"low_k must be below high_k, got {self.low_k} and {self.high_k}")
+        return self
+
+
+class DegradeSettings(Branch):
+    """The forward model: what the sensor sees of a finer scene. Unset figures come from the sensor table."""
+
+    psf_sigma_px: Annotated[float | None, when("degrade.kernel", None)] = Field(
+        None,
+        ge=0,
+        le=2,
+        description="Gaussian sigma of the PSF in scene (LR) pixels; the detector's box comes on top.",
+    )
+    mtf_nyquist: Annotated[float | None, when("degrade.psf_sigma_px", None)] = Field(
+        None,
+        gt=0,
+        lt=0.637,
+        description="The same said as contrast at Nyquist, detector's box (0.637) included.",
+    )
+    kernel: Path | None = Field(
+        None, description="NPY file of a centered PSF on the fine grid (odd side), instead of a Gaussian."
+    )
+    kernel_sha256: str = Field("", description="Filled in: digest of the kernel's file.")
+    nedt_k: float | None = Field(
+        None, ge=0, description="Noise of the scene in kelvin; unset takes the larger of table and estimate."
+    )
+    domain: Literal["auto", "radiance", "kelvin"] = Field(
+        "auto",
+        description="What the detector averages: radiance for a brightness temperature of known wavelength.",
+    )
+    # Off by default: whoever asks for x4 of a file counts on a grid four times as fine as the file's, and a
+    # product is laid over its scene. That the scene holds less than its grid promises is said in the record.
+    native: Literal["off", "auto"] | int = Field(
+        "off",
+        description="Average a grid finer than its sensor (Landsat's 30 m) to blocks of the sensor's size "
+        'before all else: "auto" where it is recognized, or pixels a side; the scale counts from there.',
+    )
+
+    @field_validator("native", mode="before")
+    @classmethod
+    def _native_is_known(cls, value: object) -> object:
+        whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= LARGEST_BLOCK_PX
+        if value not in ("off", "auto") and not whole:
+            raise ValueError(f'"off", "auto" or a whole number from 2 to {LARGEST_BLOCK_PX} is wanted')
+        return value
+
+
+class PairSettings(Branch):
+    """LR/HR training pairs cut from the scene itself."""
+
+    model: Annotated[Literal["sensor", "original"], FirstName] = Field(
+        "sensor",
+        description="How LR is made of HR: by the sensor's forward model, or by the original's random blur.",
+    )
+    num_scales: int = Field(8, ge=1, le=99, description="Levels of the pyramid that HR patches are cut from.")
+    smallest_scale: float = Field(
+        0.5, gt=0.1, le=1, description="Size of the smallest level, relative to the scene."
+    )
+    crop_px: int | None = Field(
+        None,
+        ge=8,
+        le=512,
+        description="Side of an LR patch; unset: 24, and 64, 48, 32 for x4, x8, x16 of the original.",
+    )
+    batch: int = Field(8, ge=1, le=256, description="Patches a step.")
+    informative_fraction: float = Field(
+        0.7, ge=0, le=1, description="Share of patches drawn by Laplacian variance."
+    )
+    flips: bool = Field(True, description="Random flips and quarter turns; off for asymmetric kernels.")
+    photometric_probability: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Chance of a brightness and contrast change; a shift in kelvin, so off by default.",
+    )
+
+
+class NetworkSettings(Branch):
+    """What adds detail, and what it is added to. A network that starts from a prior is the prior's."""
+
+    name: Annotated[Literal["attention", "zssr", "srcnn"], ALONE] = Field(
+        "attention", description="Key of NETWORKS: attention, zssr, srcnn."
+    )
+    base: Literal["bicubic", "back_projected", "tikhonov"] = Field(
+        "tikhonov", description="What the network adds detail to; without a network it is the product."
+    )
+    size: Annotated[Literal["small", "standard", "original"] | None, FirstName, ALONE] = Field(
+        "small", description="Sets the unset of the next fields: 32 channels x 2 blocks, 48 x 4, 64 x 8."
+    )
+    channels: Annotated[int | None, ALONE] = Field(
+        None, ge=8, le=512, multiple_of=8, description="Features of the body; a multiple of 8."
+    )
+    blocks: Annotated[int | None, ATTENTION] = Field(None, ge=1, le=64, description="Residual blocks.")
+    norm: Annotated[Literal["none", "group"] | None, ATTENTION] = Field(
+        None, description="GroupNorm(8) in the blocks makes a pixel depend on its whole tile."
+    )
+    channel_attention: Annotated[bool, ATTENTION] = Field(
+        True, description="Channel attention in the blocks."
+    )
+    spatial_attention: Annotated[bool, ATTENTION] = Field(
+        True, description="Spatial attention in the blocks."
+    )
+    attention_reduction: Annotated[int, when("network.channel_attention", True)] = Field(
+        8, ge=1, le=64, description="Squeeze of the channel attention."
+    )
+    attention_kernel_px: Annotated[int, when("network.spatial_attention", True)] = Field(
+        7, ge=1, le=31, description="Kernel of the spatial attention; odd."
+    )
+    attention_every: Annotated[int, when("network.channel_attention or network.spatial_attention", True)] = (
+        Field(1, ge=1, le=16, description="Attention in every n-th block.")
+    )
+    attention_window_px: Annotated[int | None, when("network.channel_attention", True)] = Field(
+        None,
+        ge=0,
+        le=255,
+        description="Window of the channel attention's pooling, odd; 0 pools the whole input.",
+    )
+    mean_window_px: Annotated[int | None, ALONE] = Field(
+        None,
+        ge=0,
+        le=63,
+        description="The network sees the scene without its mean over this window, odd (0: as is).",
+    )
+    base_input: Annotated[bool | None, ATTENTION] = Field(
+        None, description="The network sees the base beside the scene."
+    )
+    noise_input: Annotated[bool, ATTENTION] = Field(
+        False, description="The network is told the scene's noise."
+    )
+    upsampler: Annotated[Literal["direct", "stages"] | None, ATTENTION] = Field(
+        None, description="Unfold the detail in one step, or by doublings as the original does."
+    )
+
+    _windows_have_a_center = field_validator(
+        "attention_kernel_px", "attention_window_px", "mean_window_px", mode="after"
+    )(_odd)
+
+
+class TrainSettings(Branch):
+    """The training on the scene itself."""
+
+    steps: int | None = Field(
+        None, ge=1, le=1_000_000, description="Upper bound of steps; unset: by preset, start and scale."
+    )
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate.")
+    min_learning_rate: float = Field(1e-6, ge=0, description="Where the schedule ends.")
+    weight_decay: float = Field(1e-4, ge=0, description="Share of the rate by which weights shrink a step.")
+    schedule: Literal["one_cycle", "cosine", "step", "linear_fit"] = Field(
+        "one_cycle", description="Learning rate over the steps."
+    )
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    loss_l1_weight: float = Field(1.0, ge=0, description="Weight of the mean absolute error.")
+    loss_edge_weight: float = Field(0.0, ge=0, description="Weight of the Sobel edge loss (times 0.5).")
+    loss_hf_weight: float = Field(0.0, ge=0, description="Weight of the high-pass loss (times 0.3).")
+    ema_decay: float = Field(
+        0.99, ge=0, lt=1, description="Exponential average of the weights; 0 uses the last ones."
+    )
+    mixed_precision: Annotated[Literal["auto", "off", "bfloat16", "float16"], NETWORK] = Field(
+        "auto",
+        description="Of the network's body; head and sums stay float32. auto: float16 on a GPU, bfloat16 on "
+        "a CPU that computes with it, else off.",
+    )
+    validate_every: Annotated[int, HELD_OUT] = Field(
+        50, ge=1, description="Steps between validations on held-out patches."
+    )
+    patience_fraction: Annotated[float, HELD_OUT] = Field(
+        0.5, gt=0, le=1, description="Stop after this share of the steps without gain."
+    )
+    explosion_loss: float = Field(
+        10.0, gt=0, description="Three losses above it, or 20 medians, restore the last good weights."
+    )
+
+    @model_validator(mode="after")
+    def _learns(self) -> TrainSettings:
+        if not (self.loss_l1_weight or self.loss_edge_weight or self.loss_hf_weight):
+            raise ValueError("every loss_*_weight is 0: nothing would be learned")
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"min_learning_rate must not be above learning_rate, got {self.min_learning_rate:g} "
+                f"and {self.learning_rate:g}"
+            )
+        return self
+
+
+class InferSettings(Branch):
+    """How a network is applied."""
+
+    mode: Literal["whole", "blend", "shifts", "blend_shifts"] = Field(
+        "whole",
+        description="Whole image by tiles, Gaussian-blended patches, randomly shifted patches, or both.",
+    )
+    self_ensemble: bool = Field(True, description="Mean over the eight flips and turns.")
+    patch_px: Annotated[int | None, PATCHES] = Field(
+        None, ge=16, le=1024, description="Side of a patch; unset: 128, 96, 64 for x4, x8, x16."
+    )
+    context_px: Annotated[int | None, PATCHES] = Field(
+        None,
+        ge=0,
+        le=1024,
+        description="What a patch sees around itself; unset: nothing. As far as the network looks, patches "
+        "give the pixels of the whole.",
+    )
+    overlap_fraction: Annotated[float, when("infer.mode", "blend", "blend_shifts")] = Field(
+        0.25, ge=0, lt=0.9, description="Overlap of blended patches."
+    )
+    num_shift_passes: Annotated[int, when("infer.mode", "shifts", "blend_shifts")] = Field(
+        6, ge=1, le=64, description="Passes of randomly shifted patches."
+    )
+    max_shift_ratio: Annotated[float, when("infer.mode", "shifts", "blend_shifts")] = Field(
+        0.33, ge=0, le=1, description="Largest shift relative to a patch."
+    )
+
+
+class GateSettings(Branch):
+    """How far the network is trusted, and what the product promises."""
+
+    enabled: Annotated[bool, NETWORK] = Field(
+        True, description="Set the network's gain from the scene's own self-test."
+    )
+    project: bool = Field(
+        True, description="Last step: make the degraded product equal the scene within its noise."
+    )
