@@ -30,6 +30,7 @@ from pipeline.superres.bases.base import back_project, bicubic, fit_base
 from pipeline.superres.enhance import enhance
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.holes import fill_nearest
+from pipeline.superres.sensing.measured import Measured
 from pipeline.superres.sensing.native_grid import native_grid
 
 Plane = NDArray[np.float32]
@@ -93,7 +94,8 @@ def evaluate(
         UnusableInputError: If no such square is left, or a setting does not fit the scene.
     """
     degrade = degraded.degrade
-    reference = native_grid(reference, settings.recipe.degrade).scene
+    degrade_settings = settings.recipe.degrade
+    reference = native_grid(Measured.of(reference, degrade_settings), degrade_settings).measured.scene
     truth = truth_square(reference.temperature, size_px, degrade.scale)
     noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, _coarse(truth, degrade))
     lr: Plane = np.asarray(degrade(truth) + noise, dtype=np.float32)

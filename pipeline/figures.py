@@ -145,7 +145,7 @@ _ALL = (
     Figure("gain_expected", "ratio", "The gain by the prior's record."),
     Figure("gain_fitted", "ratio", "The gain that fits the self-test best."),
     Figure("gain_error", "ratio", "Standard error of the fitted gain."),
-    Figure("jury_tiles", "count", "Tiles of held-out pixels that fitted the gain."),
+    Figure("selftest_tiles", "count", "Tiles of the self-test that fitted the gain."),
     Figure("selftest_bicubic_rmse_k", "K", "RMS error of bicubic in the self-test."),
     Figure("selftest_base_rmse_k", "K", "RMS error of the base in the self-test."),
     Figure("selftest_bias_k", "K", "Mean error of the product in the self-test."),

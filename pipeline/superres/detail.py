@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from pipeline.recipe import Recipe
@@ -23,165 +24,150 @@ from pipeline.superres.bases.projection import Projection
 from pipeline.superres.networks import build_network
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.prior.weights import Prior
-from pipeline.superres.sensing.normalize import Normalization
-from pipeline.superres.sensing.prepare import Working
+from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
 from pipeline.superres.training.loop import TrainingReport, train
 from pipeline.superres.training.pairs import calibrate, make_pairs
 from pipeline.superres.training.state import Checkpoint
 
 HELD_OUT_BLOCK_PX = 32
-HELD_OUT_SHARE = 4  # one block in four judges
+HELD_OUT_SHARE = 4  # one block in four is held out
 
 
 @dataclass(frozen=True)
-class Learned:
+class Detail:
     """A network that is ready, or why there is none.
 
     Attributes:
+        base: What the network adds to.
         network: In evaluation mode, its units set for this scene; None to publish the base.
-        base: What it adds to.
-        wanted: Whether the recipe asks for a network at all.
-        reason: Why there is none though it was wanted.
+        reason: Why there is none though the recipe asks for one; "" where it does not ask.
+        held_out: (y, x), true where a training on this scene never looked; None without such a training.
+        prior: What other scenes taught it; None where this scene alone did.
+        fed: Whether that prior was taught by this very scene: then the scene cannot judge it.
         report: How the training on the scene went, if there was one.
-        held_out: (y, x), true where that training never looked.
-        prior_gain: Gain that the prior's left-out scenes recommend; None without a prior.
-        prior_gain_error: Its scatter over those scenes.
-        voice: Whether the scene's own test has a vote beside the prior's record, or a veto only. It has
-            none where the prior was taught by this very scene, or where the scene was heard at x2.
         facts: For the provenance; plain JSON.
     """
 
-    network: DetailNetwork | None
     base: Base
-    wanted: bool
+    network: DetailNetwork | None = None
     reason: str = ""
+    held_out: Bool[NDArray[np.bool_], "y x"] | None = None
+    prior: Prior | None = None
+    fed: bool = False
     report: TrainingReport | None = None
-    held_out: NDArray[np.bool_] | None = None
-    prior_gain: float | None = None
-    prior_gain_error: float = 0.0
-    voice: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the recipe asks for a network at all."""
+        return self.network is not None or bool(self.reason)
 
-def learn(
-    work: Working,
+
+def find_detail(
+    prepared: Prepared,
     recipe: Recipe,
     *,
-    units: Normalization,
     base: Base,
     device: torch.device,
     prior: Prior | None = None,
-    content_digest: str = "",
     checkpoint: Checkpoint | None = None,
     progress: Callable[[float], None] = lambda _: None,
-) -> Learned:
+) -> Detail:
     """A network for this scene.
 
     Args:
-        work: The scene in working units.
+        prepared: The scene.
         recipe: Resolved.
-        units: What the network sees.
-        base: What it adds to.
+        base: What the scene's own network adds to.
         device: Where it trains.
         prior: Used instead of a training where it has weights for the scale.
-        content_digest: Of the scene, to see whether it fed the prior.
         checkpoint: Keeps the training's state.
         progress: Told how much of the training is done.
     """
     if recipe.detail == "none":
-        return Learned(None, base, wanted=False, facts={"source": "none"})
+        return Detail(base, facts={"source": "none"})
     if recipe.detail == "prior" and prior is not None:
-        return _from_prior(work, recipe, units=units, prior=prior, fed=prior.fed_by(content_digest))
-    return _train_here(
-        work, recipe, units=units, base=base, device=device, checkpoint=checkpoint, progress=progress
+        return detail_of_prior(prepared, prior)
+    return _train_here(prepared, recipe, base=base, device=device, checkpoint=checkpoint, progress=progress)
+
+
+def detail_of_prior(prepared: Prepared, prior: Prior) -> Detail:
+    """The prior's network in this scene's units; no step on the scene."""
+    network, units = prior.network(prepared.scale), prepared.units
+    lr, valid = torch.from_numpy(units.normalize(prepared.lr)), torch.from_numpy(prepared.valid)
+    network.calibrate(unit=detail_unit(lr, valid), noise=prepared.noise / units.scale_k)
+    fed = prior.fed_by(prepared.scene.ref.digest)
+    return Detail(
+        back_projected_base(prepared.degrade),  # what every prior is taught over: it has nothing to tune
+        network,
+        prior=prior,
+        fed=fed,
+        facts={"source": "prior", "fed_by_this_scene": fed, "reach_px": network.reach_px},
     )
 
 
-def scene_base(work: Working, recipe: Recipe) -> Base:
+def fit_scene_base(prepared: Prepared, recipe: Recipe) -> Base:
     """What needs no learning, tuned on the scene."""
     generator = Stream.BASE.generator(recipe.seed)
-    return fit_base(recipe.network.base, work.lr, work.valid, work.degrade, work.noise, generator)
+    return fit_base(
+        recipe.network.base, prepared.lr, prepared.valid, prepared.degrade, prepared.noise, generator
+    )
 
 
-def method_of(
-    work: Working,
-    recipe: Recipe,
-    *,
-    units: Normalization,
-    base: Base,
-    learned: Learned,
-    device: torch.device,
+def compose_method(
+    prepared: Prepared, recipe: Recipe, *, base: Base, detail: Detail, device: torch.device
 ) -> Method:
     """Base, passes and projection, ready to be applied to the scene or to its self-test."""
-    projection = Projection.of(work.degrade, work.noise) if recipe.gate.project else None
-    if learned.network is None:
+    projection = Projection.of(prepared.degrade, prepared.noise) if recipe.gate.project else None
+    if detail.network is None:
         return Method(base=base_upscaler(base), projection=projection)
     up = network_upscaler(
-        learned.network,
-        base=learned.base,
-        units=units,
+        detail.network,
+        base=detail.base,
+        units=prepared.units,
         device=device,
         mixed_precision=recipe.train.mixed_precision,
     )
-    ways = passes(up, recipe.infer, Stream.SHIFTS.generator(recipe.seed))
+    generator = Stream.SHIFTS.generator(recipe.seed)
+    ways = passes(up, recipe.infer, generator, symmetric=prepared.degrade.symmetric)
     return Method(base=base_upscaler(base), passes=tuple(ways), projection=projection)
 
 
-def _from_prior(work: Working, recipe: Recipe, *, units: Normalization, prior: Prior, fed: bool) -> Learned:
-    """The prior's network in this scene's units; no step on the scene."""
-    network, card = prior.network(recipe.scale), prior.facts(recipe.scale)
-    lr, valid = torch.from_numpy(units.normalize(work.lr)), torch.from_numpy(work.valid)
-    network.calibrate(unit=detail_unit(lr, valid), noise=work.noise / units.scale_k)
-    return Learned(
-        network,
-        back_projected_base(work.degrade),  # what every prior is taught over: it has nothing to tune
-        wanted=True,
-        prior_gain=float(card.get("gain", 1.0)),
-        prior_gain_error=float(card.get("gain_error", 0.1)),
-        voice=not fed,
-        facts={
-            "source": "prior",
-            "fed_by_this_scene": fed,
-            "prior_sha256": recipe.prior_sha256,
-            "reach_px": network.reach_px,
-        },
-    )
-
-
 def _train_here(
-    work: Working,
+    prepared: Prepared,
     recipe: Recipe,
     *,
-    units: Normalization,
     base: Base,
     device: torch.device,
     checkpoint: Checkpoint | None,
     progress: Callable[[float], None],
-) -> Learned:
+) -> Detail:
     network = build_network(recipe.network, recipe.scale, seed=recipe.seed)
-    held_out = held_out_blocks(work.lr.shape, recipe.seed) if recipe.gate.enabled else None
+    held_out = held_out_blocks(prepared.lr.shape, recipe.seed) if recipe.gate.enabled else None
     facts = {
         "source": "this scene alone",
         "name": recipe.network.name,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "reach_px": network.reach_px,
     }
-    noise = work.noise / units.scale_k
+    noise = prepared.noise / prepared.units.scale_k
     try:
         pairs = make_pairs(
-            units.normalize(work.lr),
-            work.valid,
-            lambda hr: np.asarray(work.degrade(hr)),
-            base.in_units(units.scale_k),
+            prepared.units.normalize(prepared.lr),
+            prepared.valid,
+            lambda hr: np.asarray(prepared.degrade(hr)),
+            base.in_units(prepared.units.scale_k),
             scale=recipe.scale,
-            settings=recipe.pairs,
+            settings=recipe.pairs.model_copy(
+                update={"flips": recipe.pairs.flips and prepared.degrade.symmetric}
+            ),
             generator=Stream.PAIRS.generator(recipe.seed),
             noise=noise,
             held_out=held_out,
         )
     except ValueError as error:
-        return Learned(None, base, wanted=True, reason=f"nothing to learn from: {error}", facts=facts)
+        return Detail(base, reason=f"nothing to learn from: {error}", facts=facts)
     calibrate(network, pairs, noise)
     report = train(
         network,
@@ -193,17 +179,15 @@ def _train_here(
         progress=lambda step, planned, _: progress(step / max(planned, 1)),
     )
     if report.failed:
-        return Learned(
-            None, base, wanted=True, reason=f"training {report.stopped}", report=report, facts=facts
-        )
+        return Detail(base, reason=f"training {report.stopped}", report=report, facts=facts)
     if report.best_step == 0:
         reason = f"training learned nothing in {report.steps} steps"
-        return Learned(None, base, wanted=True, reason=reason, report=report, facts=facts)
-    return Learned(network, base, wanted=True, report=report, held_out=held_out, facts=facts)
+        return Detail(base, reason=reason, report=report, facts=facts)
+    return Detail(base, network, held_out=held_out, report=report, facts=facts)
 
 
-def held_out_blocks(shape: tuple[int, ...], seed: int) -> NDArray[np.bool_]:
-    """(y, x), true in one of every 2 x 2 blocks, drawn, so that all of the scene is heard."""
+def held_out_blocks(shape: tuple[int, ...], seed: int) -> Bool[NDArray[np.bool_], "y x"]:
+    """True in one of every 2 x 2 blocks, drawn, so that held-out pixels lie all over the scene."""
     generator = Stream.PAIRS.generator(seed, 1)
     side = min(HELD_OUT_BLOCK_PX, max(min(shape) // 4, 1))
     blocks = [-(-size // side) for size in shape]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import maximum_filter, uniform_filter
 
 from pipeline.grid import Window, tile_windows
 from pipeline.raster import cut_mirrored
@@ -34,16 +34,13 @@ from pipeline.scene import (
 )
 from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.bases.base import Base
-from pipeline.superres.detail import Learned, learn, method_of, scene_base
-from pipeline.superres.judging.at_x2 import heard_nearby
-from pipeline.superres.judging.gain import Judged, judge_scene
+from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
+from pipeline.superres.judging.assess import Assessment, assess
+from pipeline.superres.judging.error_model import ErrorModel
 from pipeline.superres.judging.selftest import activity, enlarge_smoothly
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.holes import near_border, near_missing, refine_mask
-from pipeline.superres.sensing.native_grid import NativeGrid, native_grid
-from pipeline.superres.sensing.normalize import Normalization
-from pipeline.superres.sensing.prepare import Working, working_scene
-from pipeline.superres.sensing.spectrum import oversampling
+from pipeline.superres.sensing.prepare import Prepared, prepare
 from pipeline.superres.training.state import Checkpoint
 
 EDGE_PX = 2  # scene pixels along the border whose surroundings are mirrored, not measured
@@ -89,37 +86,32 @@ def enhance(
     """
     recipe = recipe.resolved()
     progress("normalize", 0.0)
-    native = native_grid(scene, recipe.degrade)
-    scene = native.scene
-    work = working_scene(scene, recipe.degrade, recipe.scale, kernel)
-    work = dataclasses.replace(work, facts={**work.facts, **native.facts})
-    units = Normalization.fit(np.where(work.valid, work.lr, np.float32(np.nan)), recipe.normalize)
-    base = scene_base(work, recipe)
+    prepared = prepare(scene, recipe, kernel)
+    base = fit_scene_base(prepared, recipe)
     progress("train", 0.0)
-    learned = learn(
-        work,
+    detail = find_detail(
+        prepared,
         recipe,
-        units=units,
         base=base,
         device=device,
         prior=prior,
-        content_digest=scene.ref.digest,
         checkpoint=checkpoint,
         progress=lambda fraction: progress("train", fraction),
     )
-    method = method_of(work, recipe, units=units, base=base, learned=learned, device=device)
+    method = compose_method(prepared, recipe, base=base, detail=detail, device=device)
     progress("judge", 0.0)
-    learned = heard_nearby(scene, recipe, learned, units=units, device=device, prior=prior)
-    judged = judge_scene(method, work, recipe, learned, gsd_m=scene.gsd_m)
-    picture = _picture(work, judged.gain)
-    compute = _Compute(method, picture, work, judged, activity(work.lr), _flags(picture, judged, learned))
+    assessment = assess(method, prepared, detail, recipe, device=device)
+    gain = assessment.gain
+    picture = _picture(prepared, gain.value)
+    flags = _flags(picture, gain.value, wanted=detail.wanted)
+    compute = _Compute(method, picture, prepared, assessment.errors, activity(prepared.lr), flags)
     return Enhancement(
-        scene=scene,
+        scene=prepared.scene,
         scale=recipe.scale,
         compute=compute,
-        provenance=_provenance(recipe, work, units=units, base=base, learned=learned, judged=judged),
-        figures={**_scene_figures(work, native, units), **judged.figures},
-        fallback=judged.reason if learned.wanted else "",
+        provenance=_provenance(recipe, prepared, base=base, detail=detail, assessment=assessment),
+        figures={**_scene_figures(prepared), **assessment.figures},
+        fallback=gain.reason,
         check=compute.consistency,
     )
 
@@ -130,8 +122,8 @@ class _Compute:
 
     method: Method
     picture: Picture
-    work: Working
-    judged: Judged
+    prepared: Prepared
+    errors: ErrorModel
     activity: NDArray[np.float32]
     flags: NDArray[np.uint8]
 
@@ -140,9 +132,9 @@ class _Compute:
         scale = self.method.scale
         answer = self.method(self.picture, window)
         valid = refine_mask(self.picture.valid[window.slices], scale)
-        kelvin = self.work.domain.leave(answer.hr)
+        kelvin = self.prepared.domain.leave(answer.hr)
         contrast = _smooth_window(self.activity, window, scale)
-        sigma = self.judged.errors.sigma(contrast, answer.spread) * self.work.domain.kelvin_per_unit(kelvin)
+        sigma = self.errors.sigma(contrast, answer.spread) * self.prepared.domain.kelvin_per_unit(kelvin)
         missing = np.float32(np.nan)
         flag = np.repeat(np.repeat(self.flags[window.slices], scale, 0), scale, 1)
         return Pixels(
@@ -157,11 +149,11 @@ class _Compute:
         Args:
             read: A window of the fine grid to the product's kelvin there, NaN for no data.
         """
-        degrade, lr, valid = self.work.degrade, self.picture.lr, self.picture.valid
+        degrade, lr, valid = self.prepared.degrade, self.picture.lr, self.picture.valid
         count, total, squares, largest = 0, 0.0, 0.0, 0.0
         for window in tile_windows(lr.shape, CHECK_TILE_PX):
             outer = window.grow(degrade.reach_px, lr.shape)
-            seen = degrade(self.work.domain.enter(read(outer.refine(degrade.scale))))
+            seen = degrade(self.prepared.domain.enter(read(outer.refine(degrade.scale))))
             residual = (seen[window.within(outer).slices] - lr[window.slices])[valid[window.slices]]
             residual = residual[np.isfinite(residual)].astype(np.float64)
             if residual.size:
@@ -184,10 +176,10 @@ def _smooth_window(values: NDArray[np.float32], window: Window, scale: int) -> N
     return fine[window.within(outer).refine(scale).slices]
 
 
-def _picture(work: Working, gain: float) -> Picture:
+def _picture(prepared: Prepared, gain: float) -> Picture:
     """The scene with the gain of every pixel: none where contrasts are beyond anything in training."""
-    picture = Picture.of(work.lr, work.valid, gain)
-    beyond = _beyond_range(work.lr, work.valid)
+    picture = Picture.of(prepared.lr, prepared.valid, gain)
+    beyond = _beyond_range(prepared.lr, prepared.valid)
     if not beyond.any() or gain == 0:
         return picture
     # A hot spot lifts the local mean around it, so its neighbors look strange to the network as well.
@@ -206,53 +198,54 @@ def _beyond_range(lr: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[
 
 
 def _dilate(mask: NDArray[np.bool_], window_px: int) -> NDArray[np.bool_]:
-    from scipy.ndimage import maximum_filter
-
     return np.asarray(maximum_filter(mask, size=window_px))
 
 
-def _flags(picture: Picture, judged: Judged, learned: Learned) -> NDArray[np.uint8]:
+def _flags(picture: Picture, gain: float, *, wanted: bool) -> NDArray[np.uint8]:
     """(y, x) flag of every scene pixel; the first that applies: no data, range, edge, fallback, hole."""
     valid = picture.valid
     flags = np.full(valid.shape, FLAG_GOOD, dtype=np.uint8)
     flags[near_missing(valid, NEIGHBOR_PX)] = FLAG_FILLED_NEIGHBOR
-    if learned.wanted:
-        flags[picture.gain < 0.5 * max(judged.gain, 1e-6)] = FLAG_FALLBACK
+    if wanted:
+        flags[picture.gain < 0.5 * max(gain, 1e-6)] = FLAG_FALLBACK
     flags[near_border(valid.shape, EDGE_PX)] = FLAG_EDGE
     flags[_beyond_range(picture.lr, valid)] = FLAG_OUT_OF_RANGE
     flags[~valid] = FLAG_NO_DATA
     return flags
 
 
-def _scene_figures(work: Working, native: NativeGrid, units: Normalization) -> dict[str, float | str | None]:
-    told = {"native_source"} if native.finer else set()  # that a grid promises too much is for every reader
-    facts = {
-        name: value for name, value in work.facts.items() if not name.endswith("_source") or name in told
+def _scene_figures(prepared: Prepared) -> dict[str, float | str | None]:
+    told = {"native_source"} if prepared.finer_than_sensor else set()  # every reader must know it
+    facts: dict[str, float | str | None] = {
+        name: value for name, value in prepared.facts.items() if not name.endswith("_source") or name in told
     }
-    if units.clip:  # on request only, and never in silence
-        facts["clipped_pixels"] = float(units.count_outside(work.lr[work.valid]))
-    return {**facts, "oversampling": _finite(oversampling(work.lr, work.valid))}
+    if prepared.units.clip:  # on request only, and never in silence
+        outside = prepared.units.count_outside(prepared.lr[prepared.valid])
+        facts["clipped_pixels"] = float(outside)
+    return {**facts, "oversampling": _finite(prepared.measured.oversampling)}
 
 
 def _provenance(
-    recipe: Recipe, work: Working, *, units: Normalization, base: Base, learned: Learned, judged: Judged
+    recipe: Recipe, prepared: Prepared, *, base: Base, detail: Detail, assessment: Assessment
 ) -> dict[str, Any]:
     """How the pixels come to be; plain JSON."""
+    gain, tiles = assessment.gain, assessment.tiles
     return {
         "recipe": recipe.model_dump(mode="json"),
         "recipe_digest": recipe.digest,
         "seed": recipe.seed,
-        "forward_model": dict(work.facts),
-        "normalization": units.to_json(),
+        "forward_model": dict(prepared.facts),
+        "normalization": prepared.units.to_json(),
         "base": {"name": base.name, "regularization": list(base.regularization), "reach_px": base.reach_px},
-        "network": learned.facts,
-        "training": None if learned.report is None else learned.report.to_json(),
-        "gain": judged.gain,
-        "fallback": judged.reason,
-        "selftest": None if judged.tiles is None else judged.tiles.to_json(),
+        "network": dict(detail.facts),
+        "training": None if detail.report is None else detail.report.to_json(),
+        "gain": gain.value,
+        "gain_evidence": gain.to_json(),
+        "fallback": gain.reason,
+        "selftest": None if tiles is None else tiles.to_json(),
         "error_model": {
             name: value if isinstance(value, bool) else _finite(value)
-            for name, value in dataclasses.asdict(judged.errors).items()
+            for name, value in dataclasses.asdict(assessment.errors).items()
         },
     }
 

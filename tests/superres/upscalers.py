@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from dask.base import compute
 from torch import nn
 from torch.nn import functional
 
 from pipeline.superres.applying.enlarge import network_upscaler
 from pipeline.superres.applying.upscaler import Upscaler
+from pipeline.superres.applying.windows import tile_tasks
 from pipeline.superres.bases.base import bicubic_base
 
 
@@ -56,11 +58,23 @@ def smooth_upscaler(scale: int = 4) -> Upscaler:
 def global_upscaler(scale: int = 2) -> Upscaler:
     """Sees all it is given, like group normalization: adds the contrast to the mean of the input."""
 
-    def apply(lr, origin):
-        mean = lr.mean(dtype=np.float64)
-        return (Repeat(scale)(lr).astype(np.float64) * 1.5 - 0.5 * mean).astype(np.float32)
+    def apply(piece):
+        mean = piece.lr.mean(dtype=np.float64)
+        return (Repeat(scale)(piece.lr).astype(np.float64) * 1.5 - 0.5 * mean).astype(np.float32)
 
     return Upscaler(apply, scale, None)
+
+
+def map_tiles(function, shape, tile_px, scale, *, scheduler="synchronous", workers=1):
+    """A whole scene's answer, tile by tile: `function` takes a window of the scene."""
+    answer = np.empty((shape[0] * scale, shape[1] * scale), dtype=np.float32)
+
+    def fill(window):
+        answer[window.refine(scale).slices] = function(window)
+
+    tasks = [task for _, task in tile_tasks(fill, shape, tile_px)]
+    compute(*tasks, scheduler=scheduler, num_workers=workers)
+    return answer
 
 
 def hills(height: int, width: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pipeline.superres.applying.upscaler import Floats, Upscaler
+from pipeline.superres.applying.upscaler import Piece, Plane, Upscaler
 from pipeline.superres.networks.device import Precision, body_dtype, device_lock, sees_everything
 from pipeline.superres.sensing.normalize import Normalization
 
@@ -27,13 +27,13 @@ class Enlargement(Protocol):
     def reach_px(self) -> int:
         """How far one LR pixel can change the answer, in LR pixels."""
 
-    def __call__(self, lr: Floats, /) -> Floats:
+    def __call__(self, lr: Plane, /) -> Plane:
         """The enlarged scene."""
 
 
 def base_upscaler(base: Enlargement) -> Upscaler:
-    """A base by itself, as an `Upscaler`: what is published where the network is off."""
-    return Upscaler(lambda lr, _: base(lr), base.scale, base.reach_px)
+    """A base by itself: what is published where the network is off."""
+    return Upscaler(lambda piece: base(piece.lr), base.scale, base.reach_px)
 
 
 def network_upscaler(
@@ -44,7 +44,7 @@ def network_upscaler(
     device: torch.device,
     mixed_precision: Precision = "off",
 ) -> Upscaler:
-    """A trained network over its base, as an `Upscaler`.
+    """A trained network over its base.
 
     Args:
         network: `forward(lr (n, 1, y, x), base (n, 1, s*y, s*x))` to (n, 1, s*y, s*x), and `reach_px`, how
@@ -54,40 +54,36 @@ def network_upscaler(
         device: Where it runs.
         mixed_precision: Of the body, by autocast (`body_dtype`). The network keeps its own last layer in
             float32.
-
-    Returns:
-        Its reach is the network's plus the base's, since a network may look around in the base.
     """
     network.eval().to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    lock = device_lock(device)
     dtype = body_dtype(mixed_precision, device)
 
-    def answer(lr: Floats, base_hr: Floats) -> Floats:
+    def answer(lr: Plane, base_hr: Plane) -> Plane:
         with (
-            lock,
+            device_lock(device),  # looked up here: a lock cannot travel to another process
             torch.inference_mode(),
             torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
         ):
             hr = network(_to_tensor(lr, device), _to_tensor(base_hr, device))
             return np.asarray(hr[0, 0].float().cpu().numpy())
 
-    def apply(lr: Floats, _: tuple[int, int]) -> Floats:
-        base_hr = base(lr)
+    def apply(piece: Piece) -> Plane:
+        if piece.base is None:
+            raise ValueError("a network adds to a base, and this piece has none")
         if units is None:
-            return answer(lr, base_hr)
-        base_units = units.normalize(base_hr)
-        answer_units = answer(units.normalize(lr), base_units)
+            return answer(piece.lr, piece.base) - piece.base
+        base_units = units.normalize(piece.base)
+        answer_units = answer(units.normalize(piece.lr), base_units)
         if units.clip:
-            return units.denormalize(answer_units)
-        added = answer_units - base_units
-        return base_hr + np.float32(units.scale_k) * added
+            return units.denormalize(answer_units) - piece.base
+        return np.float32(units.scale_k) * (answer_units - base_units)
 
-    reach_px = None if sees_everything(network) else int(network.reach_px) + base.reach_px  # type: ignore[arg-type]
-    return Upscaler(apply, base.scale, reach_px)
+    reach_px = None if sees_everything(network) else int(network.reach_px)  # type: ignore[arg-type]
+    return Upscaler(apply, base.scale, reach_px, base_upscaler(base))
 
 
-def _to_tensor(pixels: Floats, device: torch.device) -> torch.Tensor:
+def _to_tensor(pixels: Plane, device: torch.device) -> torch.Tensor:
     """(y, x) to (1, 1, y, x) on the device."""
     tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)[None, None]
     return tensor.contiguous(memory_format=torch.channels_last)

@@ -6,7 +6,7 @@ point of it: what is judged is what is published, to the last step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from pipeline.grid import Window
 from pipeline.superres.applying.passes import Reduce
-from pipeline.superres.applying.upscaler import Upscaler
+from pipeline.superres.applying.upscaler import Plane, Upscaler
 from pipeline.superres.applying.windows import compute_passes, compute_window
 from pipeline.superres.bases.projection import Projection
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,12 @@ class Picture:
         gain: (y, x) float32, 0 to 1: how much of the network's detail is wanted.
     """
 
-    lr: Floats
+    lr: Plane
     valid: NDArray[np.bool_]
-    gain: Floats
+    gain: Plane
 
     @classmethod
-    def of(cls, lr: Floats, valid: NDArray[np.bool_], gain: float = 1.0) -> Picture:
+    def of(cls, lr: Plane, valid: NDArray[np.bool_], gain: float = 1.0) -> Picture:
         """A picture with the same gain everywhere."""
         return cls(lr, valid, np.full(lr.shape, gain, dtype=np.float32))
 
@@ -49,9 +47,26 @@ class Picture:
 class Answer(NamedTuple):
     """A finer window in working units; `spread` is the standard deviation over the network's passes."""
 
-    hr: Floats
-    base: Floats
-    spread: Floats
+    hr: Plane
+    spread: Plane
+
+
+class Parts(NamedTuple):
+    """What an answer is put together from, for any gain; (y, x) on the fine grid of `outer`.
+
+    Attributes:
+        base: Without the network.
+        detail: What the network adds at full gain.
+        spread: Standard deviation over the network's passes, at full gain.
+        window: What is answered for, in scene pixels.
+        outer: The window with the halo of the projection.
+    """
+
+    base: Plane
+    detail: Plane
+    spread: Plane
+    window: Window
+    outer: Window
 
 
 @dataclass(frozen=True)
@@ -59,8 +74,8 @@ class Method:
     """Pure; the same pixels whatever the windows.
 
     Attributes:
-        base: What the network adds to.
-        passes: Ways to apply the network, each giving base and detail together; none without a network.
+        base: What is published without the network.
+        passes: Ways to apply the network, each over the base that it was taught over; none without a network.
         reduce: How the passes become one answer.
         projection: The last step; None leaves the answer as it is.
     """
@@ -75,23 +90,29 @@ class Method:
         """Linear enlargement."""
         return self.base.scale
 
-    def without_network(self) -> Method:
-        """The base alone, projected."""
-        return replace(self, passes=())
-
     def __call__(self, picture: Picture, window: Window) -> Answer:
         """One window of the picture, `scale` times finer."""
+        return self.finish(picture, self.parts(picture, window))
+
+    def parts(self, picture: Picture, window: Window) -> Parts:
+        """Base and detail of a window; no detail where the picture wants none."""
         # Beyond the scene's own border every step mirrors it by itself; inside, a halo is borrowed.
         outer = window.grow(self.projection.reach_px if self.projection is not None else 0, picture.lr.shape)
         base = compute_window(self.base, picture.lr, outer)
-        hr, spread = base, np.zeros_like(base)
-        gain = picture.gain[outer.slices]
-        if self.passes and gain.any():
+        detail, spread = np.zeros_like(base), np.zeros_like(base)
+        if self.passes and picture.gain[outer.slices].any():
             mean, spread = compute_passes(self.passes, picture.lr, outer, self.reduce)
-            fine_gain = np.repeat(np.repeat(gain, self.scale, axis=0), self.scale, axis=1)
-            hr = base + fine_gain * (mean - base)
-            spread = fine_gain * spread
+            detail = mean - base
+        return Parts(base, detail, spread, window, outer)
+
+    def finish(self, picture: Picture, parts: Parts) -> Answer:
+        """Base, gain times detail, projection."""
+        outer = parts.outer
+        gain = picture.gain[outer.slices]
+        fine_gain = np.repeat(np.repeat(gain, self.scale, axis=0), self.scale, axis=1)
+        hr = parts.base + fine_gain * parts.detail
         if self.projection is not None:
             hr = self.projection(hr, picture.lr[outer.slices], picture.valid[outer.slices])
-        inner = window.within(outer).refine(self.scale).slices
-        return Answer(*(np.ascontiguousarray(part[inner]) for part in (hr, base, spread)))
+        inner = parts.window.within(outer).refine(self.scale).slices
+        spread = fine_gain * parts.spread
+        return Answer(*(np.ascontiguousarray(part[inner]) for part in (hr, spread)))

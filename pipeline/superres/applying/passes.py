@@ -7,6 +7,7 @@ hand: that is why tiles of any size give the same pixels.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from itertools import product
 from typing import Literal
@@ -16,10 +17,9 @@ from numpy.typing import NDArray
 from scipy.stats import trim_mean
 
 from pipeline.grid import Window
-from pipeline.raster import cut_mirrored
 from pipeline.recipe import PATCH_PX
 from pipeline.recipe_settings import InferSettings
-from pipeline.superres.applying.upscaler import Floats, Upscaler
+from pipeline.superres.applying.upscaler import Piece, Plane, Upscaler
 
 Reduce = Literal["mean", "median", "trimmed"]
 
@@ -41,13 +41,20 @@ def turned(up: Upscaler, k: int) -> Upscaler:
     if k == 0:
         return up
 
-    def apply(lr: Floats, origin: tuple[int, int]) -> Floats:
-        return turn_back(up(turn(lr, k), _turned_origin(lr.shape, origin, k)), k)
+    def apply(piece: Piece) -> Plane:
+        shape = piece.lr.shape
+        turned_piece = Piece(
+            turn(piece.lr, k),
+            None if piece.base is None else turn(piece.base, k),
+            _turned_origin(shape, piece.origin, k),
+            _turned_window(shape, piece.wanted, k),
+        )
+        return turn_back(up.added(turned_piece), k)
 
-    return Upscaler(apply, up.scale, up.reach_px)
+    return dataclasses.replace(up, apply=apply)
 
 
-def turn(pixels: Floats, k: int) -> Floats:
+def turn(pixels: Plane, k: int) -> Plane:
     """(y, x) flipped and turned, contiguous; `k` as in `turned`."""
     if k & 1:
         pixels = pixels[::-1]
@@ -56,7 +63,7 @@ def turn(pixels: Floats, k: int) -> Floats:
     return np.ascontiguousarray(pixels.T if k & 4 else pixels)
 
 
-def turn_back(pixels: Floats, k: int) -> Floats:
+def turn_back(pixels: Plane, k: int) -> Plane:
     """The inverse of `turn`."""
     if k & 4:
         pixels = pixels.T
@@ -75,6 +82,15 @@ def _turned_origin(shape: tuple[int, ...], origin: tuple[int, int], k: int) -> t
     return (column, row) if k & 4 else (row, column)
 
 
+def _turned_window(shape: tuple[int, ...], window: Window, k: int) -> Window:
+    """Where a window of a piece lies on the turned piece."""
+    row = shape[0] - window.row - window.height if k & 1 else window.row
+    column = shape[1] - window.column - window.width if k & 2 else window.column
+    if k & 4:
+        return Window(column, row, window.width, window.height)
+    return Window(row, column, window.height, window.width)
+
+
 def blended(
     up: Upscaler,
     *,
@@ -85,37 +101,46 @@ def blended(
 ) -> Upscaler:
     """`up` applied to overlapping patches, whose answers fade into one another.
 
+    Where each patch sees as far around itself as `up` looks, patches change nothing: this is `up` then.
+
     Args:
         up: What to apply.
         patch_px: Side of a patch, in scene pixels.
         overlap_fraction: Part of a patch that it shares with the next one.
         shift: Rows and columns by which the lattice of patches is shifted against the scene's first pixel.
-        context_px: What a patch sees around itself and does not answer for. None takes the reach of `up`,
-            and then there are no seams at all; 0 is seed 000's way. None is 0 if `up` has no finite reach.
+        context_px: What a patch sees around itself and does not answer for. None takes the reach of `up`;
+            0 is seed 000's way. None is 0 if `up` has no finite reach.
     """
     if patch_px < 1 or not 0 <= overlap_fraction < 1:
         raise ValueError(
             f"patch_px must be positive, overlap_fraction below 1, got {patch_px}, {overlap_fraction}"
         )
-    context = (up.reach_px or 0) if context_px is None else context_px
+    if up.own_reach_px is not None and (context_px is None or context_px >= up.own_reach_px):
+        return up
+    context = context_px or 0
     overlap = min(round(overlap_fraction * patch_px), patch_px - 1)
     weights = blend_weights(patch_px, overlap, up.scale)
     # Nothing is seen from outside the patch and its context, nor from farther than `up` itself looks.
     farthest = patch_px - 1 + context
-    reach_px = farthest if up.reach_px is None else min(up.reach_px, farthest)
+    reach_px = farthest if up.own_reach_px is None else min(up.own_reach_px, farthest)
 
-    def apply(lr: Floats, origin: tuple[int, int]) -> Floats:
+    def apply(piece: Piece) -> Plane:
+        height, width = piece.lr.shape
+        total = np.zeros((height * up.scale, width * up.scale))
+        wanted = piece.wanted
         starts = [
-            _patch_starts(origin[axis] - shift[axis], lr.shape[axis], patch_px, patch_px - overlap)
-            for axis in (0, 1)
+            _patch_starts(piece.origin[axis] - shift[axis], first, size, patch_px, patch_px - overlap)
+            for axis, first, size in ((0, wanted.row, wanted.height), (1, wanted.column, wanted.width))
         ]
-        total = np.zeros((lr.shape[0] * up.scale, lr.shape[1] * up.scale))
         for row, column in product(*starts):
             patch = Window(row, column, patch_px, patch_px)
-            _add_patch(total, _enlarge_patch(up, lr, origin, patch, context), patch.refine(up.scale), weights)
+            seen = Window(row - context, column - context, patch_px + 2 * context, patch_px + 2 * context)
+            # Whole even where it hangs over the edge of the piece, which is mirrored there.
+            hr = up.added(piece.cut(seen, up.scale))[patch.within(seen).refine(up.scale).slices]
+            _add_patch(total, hr, patch.refine(up.scale), weights)
         return total.astype(np.float32)
 
-    return Upscaler(apply, up.scale, reach_px)
+    return dataclasses.replace(up, apply=apply, own_reach_px=reach_px)
 
 
 def blend_weights(patch_px: int, overlap_px: int, scale: int) -> NDArray[np.float64]:
@@ -134,22 +159,13 @@ def blend_weights(patch_px: int, overlap_px: int, scale: int) -> NDArray[np.floa
     return np.asarray(weight / total[phase])
 
 
-def _patch_starts(origin: int, length: int, patch_px: int, stride: int) -> range:
-    """First pixels, in coordinates of the piece, of all lattice patches that touch it, along one axis."""
-    first = (origin - patch_px) // stride + 1
-    return range(first * stride - origin, length, stride)
+def _patch_starts(origin: int, first: int, length: int, patch_px: int, stride: int) -> range:
+    """First pixels, in pixels of the piece, of the lattice's patches that touch the wanted part; one axis."""
+    lowest = (origin + first - patch_px) // stride + 1
+    return range(lowest * stride - origin, first + length, stride)
 
 
-def _enlarge_patch(up: Upscaler, lr: Floats, origin: tuple[int, int], patch: Window, context: int) -> Floats:
-    """The patch's answer, whole even where it hangs over the piece's edge: the piece is mirrored there."""
-    seen = Window(
-        patch.row - context, patch.column - context, patch.height + 2 * context, patch.width + 2 * context
-    )
-    hr = up(cut_mirrored(lr, seen), (origin[0] + seen.row, origin[1] + seen.column))
-    return hr[patch.within(seen).refine(up.scale).slices]
-
-
-def _add_patch(total: NDArray[np.float64], hr: Floats, window: Window, weights: NDArray[np.float64]) -> None:
+def _add_patch(total: NDArray[np.float64], hr: Plane, window: Window, weights: NDArray[np.float64]) -> None:
     """Add the weighted patch to the part of `total` that it covers; changes `total`."""
     top, left = max(window.row, 0), max(window.column, 0)
     bottom = min(window.row + window.height, total.shape[0])
@@ -172,7 +188,7 @@ def shift_passes(
 
 
 def passes(
-    up: Upscaler, settings: InferSettings, generator: np.random.Generator, *, asymmetric: bool = False
+    up: Upscaler, settings: InferSettings, generator: np.random.Generator, *, symmetric: bool = True
 ) -> list[Upscaler]:
     """Every pass that the settings ask for: shifts times transformations.
 
@@ -180,8 +196,8 @@ def passes(
         up: The network.
         settings: Mode, self-ensemble, patches and shifts.
         generator: Draws the shifts; unused without them.
-        asymmetric: The sensor's kernel is not symmetric: a turned scene is then no scene of this sensor
-            and the eight transformations are left out.
+        symmetric: Whether the sensor's blur looks the same flipped and turned. If not, a turned scene is no
+            scene of this sensor, and the eight transformations are left out.
     """
     ways = [up]
     if settings.mode != "whole":
@@ -198,11 +214,13 @@ def passes(
             )
             for shift in shifts
         ]
-    turns = TURNS if settings.self_ensemble and not asymmetric else (0,)
+        if all(way is up for way in ways):  # patches that see all they need: every shift is the same pass
+            ways = [up]
+    turns = TURNS if settings.self_ensemble and symmetric else (0,)
     return [turned(way, k) for way in ways for k in turns]
 
 
-def combine(answers: Iterable[Floats], reduce: Reduce) -> tuple[Floats, Floats]:
+def combine(answers: Iterable[Plane], reduce: Reduce) -> tuple[Plane, Plane]:
     """One answer of several, and how much they disagree.
 
     Args:
@@ -212,7 +230,7 @@ def combine(answers: Iterable[Floats], reduce: Reduce) -> tuple[Floats, Floats]:
     Returns:
         The answer and the standard deviation over the answers (0 if there is one), both float32.
     """
-    kept: list[Floats] = []
+    kept: list[Plane] = []
     count = 0
     mean: NDArray[np.float64] | float = 0.0
     squares: NDArray[np.float64] | float = 0.0

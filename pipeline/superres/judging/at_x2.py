@@ -1,73 +1,107 @@
-"""A prior's word for one scene at x4 and x8, after the scene was heard at x2.
+"""How much of a prior's detail suits a scene at x4 and x8, asked where the scene can answer well: at x2.
 
-The prior's own network for x2 is tried on the scene, degraded by two; what the scene makes of its detail is
-carried to the larger enlargement by the prior's record.
+A scene's own test at x4 and x8 starts from a sixteenth and less of its pixels and looks two or three octaves
+away. At x2 it starts from a quarter and looks one octave away. The scenes left out of the prior tell how the
+best gain at x2 goes with the best gain beyond: a line through their pairs.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.recipe import Recipe
-from pipeline.scene import Scene
-from pipeline.superres.detail import Learned, learn, method_of, scene_base
-from pipeline.superres.judging.carry import NEAR_SCALE, carried_gain, near_gain
-from pipeline.superres.judging.selftest import judge, self_test
-from pipeline.superres.prior.weights import Prior
-from pipeline.superres.sensing.normalize import Normalization
-from pipeline.superres.sensing.prepare import working_scene
+from pipeline.superres.detail import Detail, compose_method, detail_of_prior, fit_scene_base
+from pipeline.superres.judging.gain import PRIOR_SCATTER, Evidence, expected_gain, record_evidence
+from pipeline.superres.judging.selftest import FittedGain, fit_gain, self_test
+from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
 
+ASKED_SCALE = 2
 CAUTION = 0.5  # standard errors less than expected: too much detail costs more than too little
+# Before a record says otherwise, the gain at x2 is the gain beyond, plus or minus these.
+OFFSET_ERROR = 0.5
+SLOPE_ERROR = 1.0
+SCENE_SCATTER = 0.25  # of one scene's best gain around the line
+MOST = 1.5  # larger gains at x2 are not in any record
 
 
-def heard_nearby(
-    scene: Scene,
-    recipe: Recipe,
-    learned: Learned,
-    *,
-    units: Normalization,
-    device: torch.device,
-    prior: Prior | None,
-) -> Learned:
-    """The same network, with the gain that its prior expects on this very scene.
+def evidence_at_x2(
+    prepared: Prepared, recipe: Recipe, detail: Detail, *, device: torch.device
+) -> Evidence | None:
+    """The gain to expect on this very scene, from its test at x2 and the prior's record.
 
-    Unchanged where nothing was taken from a prior, where the scene fed it (its answer would flatter), where
-    the prior has no weights for x2 or no record, where a supplied kernel is sampled for one scale only, and
-    where the scene is too small to be asked.
+    None where nothing was taken from a prior, where the scene taught it, where the prior has no weights for
+    x2 or no record, where a measured PSF fits one enlargement only, and where the scene is too small.
 
     Args:
-        scene: In kelvin, on its native grid.
+        prepared: The scene.
         recipe: Resolved.
-        learned: From the prior, for the scale of the recipe.
-        units: What the network sees.
+        detail: From the prior, for the scale of the recipe.
         device: Where it runs.
-        prior: What `recipe.prior` names.
     """
-    if prior is None or learned.prior_gain is None or not learned.voice:
-        return learned
-    skills = prior.card.get("skill", ())
-    asked = recipe.scale > NEAR_SCALE and recipe.gate.enabled and recipe.degrade.kernel is None
-    if not asked or not skills or NEAR_SCALE not in prior.scales:
-        return learned
-    near = recipe.model_copy(update={"scale": NEAR_SCALE})
-    work = working_scene(scene, recipe.degrade, NEAR_SCALE)
-    base = scene_base(work, near)
-    taken = learn(work, near, units=units, base=base, device=device, prior=prior)
-    test = self_test(
-        method_of(work, near, units=units, base=base, learned=taken, device=device),
-        work.lr,
-        work.valid,
-        degrade=work.degrade,
-        noise=work.noise,
-        generator=Stream.AT_X2.generator(recipe.seed),
-    )
-    if test is None or taken.prior_gain is None:
-        return learned
-    gain, gain_error = near_gain(judge(test), taken.prior_gain, taken.prior_gain_error)
-    gain, gain_error = carried_gain(skills, recipe.scale, gain, gain_error)
-    return dataclasses.replace(
-        learned, prior_gain=gain - CAUTION * gain_error, prior_gain_error=gain_error, voice=False
-    )
+    prior = detail.prior
+    if prior is None or detail.network is None or detail.fed or not recipe.gate.enabled:
+        return None
+    scores = prior.card.get("skill", ())
+    if prepared.scale <= ASKED_SCALE or prepared.blur.kernel is not None:
+        return None
+    if not scores or ASKED_SCALE not in prior.scales:
+        return None
+    prepared, scale = prepared.at_scale(ASKED_SCALE), prepared.scale
+    base = fit_scene_base(prepared, recipe)
+    asked = detail_of_prior(prepared, prior)
+    method = compose_method(prepared, recipe, base=base, detail=asked, device=device)
+    test = self_test(method, prepared, Stream.AT_X2.generator(recipe.seed))
+    if test is None:
+        return None
+    gain, error = gain_at_x2(fit_gain(test), record_evidence(prior, ASKED_SCALE))
+    gain, error = carried_gain(scores, scale, gain, error)
+    return expected_gain("the scene at x2 and the prior's record", gain - CAUTION * error, error)
+
+
+def gain_at_x2(fitted: FittedGain, record: Evidence) -> tuple[float, float]:
+    """Best gain of this scene at x2 and its standard error: what its own test found, and the record."""
+    if not math.isfinite(fitted.error):
+        return record.gain, record.error
+    trust, known = 1 / max(fitted.error, 1e-3) ** 2, 1 / max(record.error, PRIOR_SCATTER) ** 2
+    return (trust * fitted.gain + known * record.gain) / (trust + known), 1 / math.sqrt(trust + known)
+
+
+def carried_gain(
+    scores: Sequence[Mapping[str, Any]], scale: int, near: float, near_error: float = 0.0
+) -> tuple[float, float]:
+    """Best gain to expect at a large enlargement, and its standard error.
+
+    A line through the record's pairs (best gain at x2, best gain at `scale`), fitted as a Bayesian would who
+    expects the gain to stay as it is: a short record moves it little.
+
+    Args:
+        scores: A prior's record on scenes that did not teach it; every entry names its `scene`, `scale`,
+            `noise_k` and best `gain`.
+        scale: Linear enlargement.
+        near: Best gain of the scene in question at x2.
+        near_error: Its standard error.
+    """
+    best = {(score["scene"], score["noise_k"], int(score["scale"])): float(score["gain"]) for score in scores}
+    both = [key for key in best if key[2] == scale and (*key[:2], ASKED_SCALE) in best]
+    here = np.asarray([best[*key[:2], ASKED_SCALE] for key in both])
+    there = np.asarray([best[key] for key in both])
+    # A scene's entries with and without noise are hardly two scenes: each counts by its share.
+    names = [key[0] for key in both]
+    share = np.asarray([1 / names.count(name) for name in names])
+    design = np.stack([np.ones_like(here), here - 1], axis=1)
+    weighted = design * (share / SCENE_SCATTER**2)[:, None]
+    certainty = weighted.T @ design + np.diag([1 / OFFSET_ERROR**2, 1 / SLOPE_ERROR**2])
+    line = np.linalg.solve(certainty, weighted.T @ (there - here))
+    near = float(np.clip(near, 0.0, MOST))
+    at = np.asarray([1.0, near - 1.0])
+    residual = there - here - design @ line
+    scatter = math.sqrt(float(share @ residual**2) / share.sum()) if both else SCENE_SCATTER
+    line_error = math.sqrt(float(at @ np.linalg.solve(certainty, at)))
+    error = math.sqrt(scatter**2 + line_error**2 + ((1 + line[1]) * near_error) ** 2)
+    return float(near + at @ line), error

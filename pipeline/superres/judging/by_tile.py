@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from pipeline.superres.judging.selftest import JURY_TILE_PX, SelfTest, at_gain, tile_sums
+from pipeline.superres.judging.selftest import TILE_PX, SelfTest, tile_sums
 
-MIN_TILE_PIXELS = 64  # a quarter of a tile may be judged at least
+MIN_TILE_PIXELS = 64  # a quarter of a tile
 NO_ERROR_K = 1e-3  # two errors below it are equal
 # Ends of the histograms' bins; what lies beyond is counted in the last one.
 BICUBIC_EDGES = tuple(round(0.5 + 0.025 * step, 3) for step in range(31))
@@ -22,16 +23,16 @@ BASE_EDGES = tuple(round(0.9 + 0.01 * step, 2) for step in range(21))
 
 
 @dataclass(frozen=True)
-class TileSkill:
+class TileErrors:
     """RMSE of the product relative to bicubic's and to the base's, one value a tile; below 1 is better.
 
     Attributes:
-        vs_bicubic: (tiles,) of those with enough pixels in the jury.
+        vs_bicubic: Of those with enough compared pixels.
         vs_base: The same against the base; all 1 where the network is off.
     """
 
-    vs_bicubic: NDArray[np.float64]
-    vs_base: NDArray[np.float64]
+    vs_bicubic: Float64[NDArray[np.float64], " tiles"]
+    vs_base: Float64[NDArray[np.float64], " tiles"]
 
     def figures(self) -> dict[str, float | None]:
         """Shares of tiles that the product wins, and its worst tile; None where it is the base itself."""
@@ -54,24 +55,19 @@ class TileSkill:
                 ("vs_base", self.vs_base, BASE_EDGES),
             )
         }
-        return {"tile_px": JURY_TILE_PX, **histograms}
+        return {"tile_px": TILE_PX, **histograms}
 
 
-def tile_skill(test: SelfTest, gain: float) -> TileSkill:
-    """Compare the product with bicubic and the base, tile by tile of the jury.
-
-    Args:
-        test: The self-test.
-        gain: The network's published gain.
-    """
-    pixels = tile_sums(test.jury.astype(np.float64))
+def compare_by_tile(test: SelfTest) -> TileErrors:
+    """The product beside bicubic and the base, tile by tile of the compared pixels."""
+    pixels = tile_sums(test.compared.astype(np.float64))
     used = pixels >= MIN_TILE_PIXELS
     product, smooth, base = (
-        tile_sums(np.where(test.jury, answer - test.truth, 0).astype(np.float64) ** 2)[used]
+        tile_sums(np.where(test.compared, answer - test.truth, 0).astype(np.float64) ** 2)[used]
         + pixels[used] * NO_ERROR_K**2
-        for answer in (at_gain(test, gain), test.bicubic, test.base)
+        for answer in (test.product, test.bicubic, test.base)
     )
-    return TileSkill(np.sqrt(product / smooth), np.sqrt(product / base))
+    return TileErrors(np.sqrt(product / smooth), np.sqrt(product / base))
 
 
 def _histogram(ratios: NDArray[np.float64], edges: tuple[float, ...]) -> list[int]:

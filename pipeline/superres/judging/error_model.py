@@ -11,12 +11,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from pipeline.superres.judging.selftest import SelfTest, at_gain
+from pipeline.superres.judging.selftest import Mask, Plane, SelfTest
 
-Floats = NDArray[np.float32]
 ONE_SIGMA = math.erf(1 / math.sqrt(2))  # 68.27 % of a normal distribution
 MIN_PIXELS = 64
 # Without a self-test: the error of a recovered pixel relative to local contrast, on the cautious side.
@@ -37,7 +35,7 @@ class ErrorModel:
         floor: In working units.
         activity_share: Per unit of local contrast.
         spread_share: Per unit of the passes' spread.
-        factor: What makes 68.27 % of the jury's errors lie within one sigma.
+        factor: What makes 68.27 % of the compared pixels' errors lie within one sigma.
         coverage: That share on tiles left out of the calibration; NaN where it could not be tested.
         calibrated: Whether the scene's self-test stands behind it.
     """
@@ -49,7 +47,7 @@ class ErrorModel:
     coverage: float = math.nan
     calibrated: bool = True
 
-    def sigma(self, activity: Floats, spread: Floats) -> Floats:
+    def sigma(self, activity: Plane, spread: Plane) -> Plane:
         """(y, x) one standard error, in working units."""
         variance = self.floor**2 + (self.activity_share * activity) ** 2
         agreed = 0.5 * variance + 0.5 * (self.spread_share * spread) ** 2
@@ -57,34 +55,34 @@ class ErrorModel:
         return np.asarray(self.factor * np.sqrt(variance), dtype=np.float32)
 
 
-def fit_errors(test: SelfTest | None, gain: float, noise: float, scale: int = 4) -> ErrorModel:
+def fit_errors(test: SelfTest | None, noise: float, scale: int = 4) -> ErrorModel:
     """The error model of a scene.
 
     Args:
-        test: The self-test; None or an empty jury gives a cautious model that says it is not calibrated.
-        gain: The network's published gain.
+        test: The self-test of what is published; None, or without pixels to compare, gives a cautious model
+            that says it is not calibrated.
         noise: Standard deviation of the scene's noise, floor of a cautious model. The self-test's truth holds
             it too and it is left in: sigma speaks of another measurement as noisy as this one.
         scale: Linear enlargement; the errors of the self-test are carried over to the published scale.
     """
-    if test is None or test.jury.sum() < MIN_PIXELS:
+    if test is None or test.compared.sum() < MIN_PIXELS:
         return ErrorModel(floor=noise, activity_share=CAUTIOUS_SHARE, calibrated=False)
-    error = np.abs(at_gain(test, gain) - test.truth)
-    rows = np.arange(test.jury.shape[0])[:, None] // 8
-    columns = np.arange(test.jury.shape[1])[None] // 8
+    error = np.abs(test.product - test.truth)
+    rows = np.arange(test.compared.shape[0])[:, None] // 8
+    columns = np.arange(test.compared.shape[1])[None] // 8
     even = (rows + columns) % 2 == 0
     coverages = [
-        _coverage(_fit(test, error, gain, test.jury & part), test, gain, test.jury & ~part)
+        _coverage(_fit(test, error, test.compared & part), test, error, test.compared & ~part)
         for part in (even, ~even)
-        if (test.jury & part).sum() >= MIN_PIXELS and (test.jury & ~part).any()
+        if (test.compared & part).sum() >= MIN_PIXELS and (test.compared & ~part).any()
     ]
-    model = _fit(test, error, gain, test.jury)
+    model = _fit(test, error, test.compared)
     coverage = float(np.mean(coverages)) if coverages else math.nan
     factor = model.factor * NEXT_SCALE.get(scale, 1.0)
     return ErrorModel(model.floor, model.activity_share, model.spread_share, factor, coverage)
 
 
-def _fit(test: SelfTest, error: Floats, gain: float, pixels: NDArray[np.bool_]) -> ErrorModel:
+def _fit(test: SelfTest, error: Plane, pixels: Mask) -> ErrorModel:
     """Non-negative least squares of squared errors on squared contrast, then one factor for all."""
     contrast2 = test.activity[pixels].astype(np.float64) ** 2
     predictors = np.stack([np.ones_like(contrast2), contrast2], axis=1)
@@ -94,16 +92,16 @@ def _fit(test: SelfTest, error: Floats, gain: float, pixels: NDArray[np.bool_]) 
     scales = np.sqrt((predictors**2).mean(0)) + 1e-30
     shares, _ = nnls(predictors / scales * weight[:, None], squares * weight)
     floor2, activity2 = shares / scales
-    spread2 = float(((gain * test.spread[pixels].astype(np.float64)) ** 2).mean())
+    spread2 = float(((test.gain * test.spread[pixels].astype(np.float64)) ** 2).mean())
     spread_share = math.sqrt(float(squares.mean()) / spread2) if spread2 > 0 else 0.0
     draft = ErrorModel(math.sqrt(floor2), math.sqrt(activity2), spread_share)
-    sigma = draft.sigma(test.activity, np.float32(gain) * test.spread)[pixels]
+    sigma = draft.sigma(test.activity, np.float32(test.gain) * test.spread)[pixels]
     factor = float(np.quantile(error[pixels] / np.maximum(sigma, 1e-9), ONE_SIGMA))
     factor = min(max(factor, 0.1), 10.0)
     return ErrorModel(draft.floor, draft.activity_share, draft.spread_share, factor)
 
 
-def _coverage(model: ErrorModel, test: SelfTest, gain: float, pixels: NDArray[np.bool_]) -> float:
+def _coverage(model: ErrorModel, test: SelfTest, error: Plane, pixels: Mask) -> float:
     """Share of pixels whose error is within one sigma."""
-    sigma = model.sigma(test.activity, np.float32(gain) * test.spread)[pixels]
-    return float((np.abs(at_gain(test, gain) - test.truth)[pixels] <= sigma).mean())
+    sigma = model.sigma(test.activity, np.float32(test.gain) * test.spread)[pixels]
+    return float((error[pixels] <= sigma).mean())

@@ -14,34 +14,32 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64
 from numpy.typing import NDArray
 
-from pipeline.superres.judging.selftest import SelfTest, at_gain
+from pipeline.superres.judging.selftest import SelfTest
 
-Plane = NDArray[np.floating]
+Plane = Float[NDArray[np.floating], "y x"]
 TILES_PX = (128, 64, 32, 16)  # the training's held-out blocks are 32; larger tiles tell frequencies better
 MIN_TILES = 4
 COHERENT = 0.5
 
 
-def resolution_figures(
-    test: SelfTest, gain: float, *, scale: int, gsd_m: tuple[float, float]
-) -> dict[str, float | None]:
+def resolution_figures(test: SelfTest, *, scale: int, gsd_m: tuple[float, float]) -> dict[str, float | None]:
     """Effective resolution of bicubic, base and product, in scene pixels and, where known, in meters.
 
     Args:
         test: The self-test.
-        gain: The network's published gain.
         scale: Linear enlargement.
         gsd_m: The scene's pixel spacing as (y, x), NaN where no grid tells it; the longer one counts.
 
     Returns:
-        "resolution_bicubic_px" and the like, None where no tile may be judged; "_m" only with a spacing.
+        "resolution_bicubic_px" and the like, None where no tile is whole; "_m" only with a spacing.
     """
     figures: dict[str, float | None] = {}
-    answers = {"bicubic": test.bicubic, "base": test.base, "product": at_gain(test, gain)}
+    answers = {"bicubic": test.bicubic, "base": test.base, "product": test.product}
     for name, answer in answers.items():
-        fine_px = resolved_px(answer, test.truth, test.jury)
+        fine_px = resolved_px(answer, test.truth, test.compared)
         known = math.isfinite(fine_px)
         figures[f"resolution_{name}_px"] = fine_px / scale if known else None
         if known and math.isfinite(max(gsd_m)):
@@ -49,23 +47,23 @@ def resolution_figures(
     return figures
 
 
-def resolved_px(answer: Plane, truth: Plane, judged: NDArray[np.bool_]) -> float:
+def resolved_px(answer: Plane, truth: Plane, compared: Bool[NDArray[np.bool_], "y x"]) -> float:
     """Half a period of the finest wave that is resolved, in pixels of the pictures.
 
     Args:
         answer: (y, x) without holes.
         truth: The same shape.
-        judged: (y, x), true where the answer may be judged; only tiles judged throughout count.
+        compared: (y, x), true where answers are compared; only tiles compared throughout count.
 
     Returns:
-        1 where they agree up to the Nyquist frequency; NaN where fewer than four tiles may be judged.
+        1 where they agree up to the Nyquist frequency; NaN where there are fewer than four such tiles.
     """
     for side in TILES_PX:
         tiles = [
             np.s_[row : row + side, column : column + side]
-            for row in range(0, judged.shape[0] - side + 1, side)
-            for column in range(0, judged.shape[1] - side + 1, side)
-            if judged[row : row + side, column : column + side].all()
+            for row in range(0, compared.shape[0] - side + 1, side)
+            for column in range(0, compared.shape[1] - side + 1, side)
+            if compared[row : row + side, column : column + side].all()
         ]
         if len(tiles) >= MIN_TILES:
             frequency = _last_coherent(coherence(answer, truth, tiles, side), side)
@@ -75,7 +73,7 @@ def resolved_px(answer: Plane, truth: Plane, judged: NDArray[np.bool_]) -> float
 
 def coherence(
     answer: Plane, truth: Plane, tiles: list[tuple[slice, slice]], side: int
-) -> NDArray[np.float64]:
+) -> Float64[NDArray[np.float64], " frequency"]:
     """Correlation of two pictures by frequency 0, 1, ... side / 2 cycles a tile, over all tiles together.
 
     Source: Saxton & Baumeister, The correlation averaging of a regularly arranged protein, 1982; averaged
@@ -96,7 +94,7 @@ def coherence(
     return np.asarray(both / np.maximum(np.sqrt(first * second), 1e-30), dtype=np.float64)
 
 
-def _last_coherent(curve: NDArray[np.float64], side: int) -> float:
+def _last_coherent(curve: Float64[NDArray[np.float64], " frequency"], side: int) -> float:
     """Cycles per pixel where a curve of coherence first falls to one half, between its points."""
     curve = np.concatenate([[1.0], curve[1:]])  # the mean was taken off: zero cycles say nothing
     below = np.flatnonzero(curve < COHERENT)

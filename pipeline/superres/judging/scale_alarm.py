@@ -15,11 +15,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.sensing.spectrum import FLAT_K, estimate_noise_k, full_windows
+from pipeline.superres.sensing.spectrum import FLAT_K, full_windows
 
 # Cycles per pixel. The finest octave is judged; the one below it may be thin already on an oversampled
 # grid, so the next three tell what to expect.
@@ -60,7 +61,12 @@ class ScaleInvariance:
         return ""
 
 
-def scale_invariance(lr: NDArray[np.float32], valid: NDArray[np.bool_], degrade: Degrade) -> ScaleInvariance:
+def scale_invariance(
+    lr: Float32[NDArray[np.float32], "y x"],
+    valid: Bool[NDArray[np.bool_], "y x"],
+    degrade: Degrade,
+    white_noise: float,
+) -> ScaleInvariance:
     """Compare the finest octave of a scene with what its coarser octaves foretell.
 
     Amplitude falls by the same factor from octave to octave, besides what the sensor's blur takes.
@@ -69,6 +75,7 @@ def scale_invariance(lr: NDArray[np.float32], valid: NDArray[np.bool_], degrade:
         lr: (y, x) working units; what stands at invalid pixels is ignored.
         valid: (y, x), true where there is data.
         degrade: The forward model; its blur between octaves is allowed for.
+        white_noise: Standard deviation of the noise found in the pixels, in working units.
     """
     windows = full_windows(valid, np.random.default_rng(0))
     windows = [window for window in windows if min(window.height, window.width) >= MIN_SIDE_PX]
@@ -76,7 +83,7 @@ def scale_invariance(lr: NDArray[np.float32], valid: NDArray[np.bool_], degrade:
         return ScaleInvariance(math.nan, math.nan)
     bands = (FINEST, *TELLING)
     power = _band_power([lr[window.slices] for window in windows], bands)
-    noise2 = estimate_noise_k(lr, valid) ** 2
+    noise2 = white_noise**2
     noise_share = float(noise2 / max(power[0], FLAT_K**2))
     if not (power[1:] > FLAT_K**2).all():
         return ScaleInvariance(math.nan, noise_share)

@@ -22,6 +22,7 @@ from pipeline.superres.sensing.nested_grids import Picture, as_tensor, decimate,
 NO_BLUR_HR_PX = 0.05  # the next pixel would get less than 1e-80 of the light
 CENTER_TOLERANCE_PX = 0.01
 SEPARABLE_TOLERANCE = 1e-3
+SYMMETRY_TOLERANCE = 1e-6  # of a weight
 MIN_WEIGHT = 0.5
 MAX_DENSE_PX = 4096
 
@@ -128,6 +129,13 @@ class Degrade:
             math.ceil(max(-first, first + len(taps) - self.scale, 0) / self.scale)
             for taps, first in ((self.taps_y, self.first_y), (self.taps_x, self.first_x))
         )
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the blur looks the same when the scene is flipped or turned."""
+        lines = np.asarray(self.taps_y), np.asarray(self.taps_x)
+        alike = len(lines[0]) == len(lines[1]) and np.allclose(*lines, rtol=0, atol=SYMMETRY_TOLERANCE)
+        return alike and all(np.allclose(line, line[::-1], rtol=0, atol=SYMMETRY_TOLERANCE) for line in lines)
 
     def __call__(self, hr: Picture) -> Picture:
         """What the sensor sees.

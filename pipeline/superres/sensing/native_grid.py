@@ -23,12 +23,9 @@ from pipeline.errors import UnusableInputError
 from pipeline.raster import block_means
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene, Sensor
-from pipeline.superres.sensing.domain import choose_domain
-from pipeline.superres.sensing.holes import fill_nearest
-from pipeline.superres.sensing.spectrum import oversampling
+from pipeline.superres.sensing.measured import Measured
 
 LEAST_FACTOR = 2
-REPEATED_SHARE = 0.05  # of neighbors that are equal; 0.11-0.17 in ECOSTRESS map products, 0.00-0.02 elsewhere
 WHOLE_TOLERANCE = 0.02  # 1.99 is two: sample distances are rounded, pixels are not square on the ground
 # Rings of the spectrum are 22 % apart: an estimate is the lower end of what it may mean.
 SPECTRUM_TOLERANCE = 0.1
@@ -64,54 +61,57 @@ class NativeGrid:
     """A scene on the grid that the recipe works from.
 
     Attributes:
-        scene: The scene as it was delivered, or averaged.
+        measured: The scene as it was delivered, or averaged.
         factor: Delivered pixels in one of these, along each axis; 1 as delivered.
         finer: Whether the delivered grid is finer than its sensor, or was said to be.
         facts: "native_factor", and "native_source": why, in words; plain JSON.
     """
 
-    scene: Scene
+    measured: Measured
     factor: int
     finer: bool
     facts: Mapping[str, float | str]
 
 
-def native_grid(scene: Scene, settings: DegradeSettings) -> NativeGrid:
+def native_grid(measured: Measured, settings: DegradeSettings) -> NativeGrid:
     """The scene on the grid that `settings.native` asks for.
 
     Args:
-        scene: In kelvin, NaN for no data.
+        measured: The scene as it was delivered.
         settings: `native` "off" leaves the scene as it is, "auto" averages where the grid is recognized as
             finer than its sensor, a number averages blocks of so many pixels a side; `domain` tells in what.
 
     Raises:
-        SkippedSceneError: If no pixel is valid.
+        SkippedSceneError: If no block is valid.
         UnusableInputError: If the scene has no whole block.
     """
-    finer = finer_than_sensor(scene)
+    finer = finer_than_sensor(measured)
     if settings.native == "off" or (settings.native == "auto" and finer.factor < LEAST_FACTOR):
         as_is: dict[str, float | str] = {"native_factor": 1.0, "native_source": _as_delivered(finer)}
-        return NativeGrid(scene, 1, finer.factor >= LEAST_FACTOR, as_is)
+        return NativeGrid(measured, 1, finer.factor >= LEAST_FACTOR, as_is)
     factor = finer.factor if settings.native == "auto" else settings.native
     asked = "" if settings.native == "auto" else " by recipe.degrade.native"
-    averaged = average_scene(scene, settings, factor)
-    if finer.by_table and not resampled_by_nearest(scene.temperature, scene.quantization_k):
-        averaged = dataclasses.replace(averaged, sensor=sensor_of_blocks(scene.sensor, finer.ratio, factor))
+    averaged = average_scene(measured, factor)
+    if finer.by_table and not measured.repeats_pixels:
+        sensor = sensor_of_blocks(averaged.sensor, finer.ratio, factor)
+        averaged = dataclasses.replace(averaged, sensor=sensor)
     source = f"averaged {factor} x {factor}{asked}: {finer.why}"
-    return NativeGrid(averaged, factor, True, {"native_factor": float(factor), "native_source": source})
+    facts: dict[str, float | str] = {"native_factor": float(factor), "native_source": source}
+    return NativeGrid(Measured.of(averaged, settings), factor, True, facts)
 
 
-def finer_than_sensor(scene: Scene) -> Finer:
+def finer_than_sensor(measured: Measured) -> Finer:
     """How much finer the scene's grid is than its sensor.
 
     The sensor table decides where it knows the sensor and the scene its spacing in meters (degrees and
     other units were converted by whoever read it); else the scene's spectrum.
     """
+    scene = measured.scene
     native, spacing = scene.sensor.native_gsd_m, max(scene.gsd_m)
     if math.isfinite(native) and math.isfinite(spacing):
         why = f"{scene.sensor.name} samples every {native:.4g} m, this grid every {spacing:.4g} m"
         return Finer(native / spacing, True, f"{why} (sensor table)")
-    ratio = oversampling(fill_nearest(scene.temperature), scene.valid)
+    ratio = measured.oversampling
     if not math.isfinite(ratio):
         return Finer(
             1.0, False, "neither the sensor table nor the spectrum tells the sensor's sample distance"
@@ -119,7 +119,7 @@ def finer_than_sensor(scene: Scene) -> Finer:
     return Finer(ratio, False, f"the spectrum ends as on a grid {ratio:.1f} times finer than its sensor")
 
 
-def average_scene(scene: Scene, settings: DegradeSettings, factor: int) -> Scene:
+def average_scene(measured: Measured, factor: int) -> Scene:
     """The scene in blocks of factor x factor pixels, averaged as a detector would.
 
     The upper left corner stays; rows and columns at the other ends that fill no block are left out, so that
@@ -128,16 +128,16 @@ def average_scene(scene: Scene, settings: DegradeSettings, factor: int) -> Scene
     Raises:
         UnusableInputError: If the scene has no whole block.
     """
+    scene, domain = measured.scene, measured.domain
     if min(scene.grid.shape) < factor:
         raise UnusableInputError(
             f"{scene.ref.scene_id}: {scene.grid.height} x {scene.grid.width} pixels hold no block of "
             f"{factor} x {factor}; set recipe.degrade.native to off or a smaller number"
         )
-    domain = choose_domain(scene, settings, float(np.median(fill_nearest(scene.temperature))))
-    measured = np.where(scene.valid, scene.temperature, np.float32(np.nan))
+    known = np.where(measured.valid, measured.lr, np.float32(np.nan))
     return dataclasses.replace(
         scene,
-        temperature=domain.leave(average_blocks(domain.enter(measured), factor)),
+        temperature=domain.leave(average_blocks(known, factor)),
         grid=scene.grid.coarsen(factor),
         gsd_m=(scene.gsd_m[0] * factor, scene.gsd_m[1] * factor),
         quantization_k=scene.quantization_k / factor,
@@ -172,25 +172,6 @@ def average_blocks(values: NDArray[np.float32], factor: int) -> NDArray[np.float
     NaN where less than half of a block is known.
     """
     return block_means(values, factor, least_valid=LEAST_BLOCK_SHARE * factor**2).astype(np.float32)
-
-
-def resampled_by_nearest(temperature: NDArray[np.float32], step_k: float) -> bool:
-    """Whether pixels were repeated and skipped to fill this grid, as many map products are made.
-
-    Neighbors are then equal far more often than they differ by one step of the stored numbers.
-
-    Args:
-        temperature: (y, x) kelvin, NaN for no data.
-        step_k: Step of the stored numbers, 0 for floating point.
-    """
-    measured = np.where(np.isfinite(temperature), temperature, np.float32(np.nan))
-    steps = np.abs(np.concatenate([np.diff(measured, axis=axis).ravel() for axis in (0, 1)]))
-    steps = steps[np.isfinite(steps)]
-    if steps.size == 0:
-        return False
-    equal = float((steps <= 0.5 * step_k).mean())
-    one_step = float(((steps > 0.5 * step_k) & (steps <= 1.5 * step_k)).mean()) / 2
-    return equal > REPEATED_SHARE and equal > 3 * one_step
 
 
 def _as_delivered(finer: Finer) -> str:

@@ -1,113 +1,182 @@
-"""The scene as the method works on it: energy where that is known, no holes, its noise and its blur.
+"""A scene ready for the method: no holes, in working units, with its blur and its noise stated.
 
-A detector averages radiance. Where the wavelength of a brightness temperature is known, kelvin
-become radiance that still looks like kelvin, and everything after that may add and average freely.
+Everything that is the same at every enlargement is computed once: another enlargement of the same scene
+changes the forward model only.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
+from pipeline.optics import sigma_from_mtf
+from pipeline.recipe import Recipe
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene, Sensor
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.sensing.domain import Domain, choose_domain
-from pipeline.superres.sensing.holes import fill_nearest
-from pipeline.superres.sensing.native_grid import resampled_by_nearest
-from pipeline.superres.sensing.spectrum import estimate_noise_k
+from pipeline.superres.sensing.domain import Domain
+from pipeline.superres.sensing.measured import Measured
+from pipeline.superres.sensing.native_grid import native_grid
+from pipeline.superres.sensing.normalize import Normalization
 
+Facts = Mapping[str, float | str]
 UNIFORM_SIGMA = 1 / math.sqrt(12)  # of numbers that were rounded to steps of one
 
 
 @dataclass(frozen=True)
-class Working:
-    """A scene in working units.
+class Blur:
+    """The sensor's optics, whatever the enlargement.
 
     Attributes:
-        lr: (y, x) float32 without holes.
-        valid: (y, x), true where there is data.
-        domain: The way to kelvin and back.
-        degrade: The forward model from the product's grid to the scene's.
-        noise: Standard deviation of the scene's noise, in working units.
-        facts: How blur and noise were found; plain JSON.
+        sigma_px: Gaussian sigma of the PSF in scene (LR) pixels; the detector's box comes on top.
+        facts: Where it comes from; plain JSON.
+        kernel: A measured PSF on the fine grid in place of the Gaussian; it fits one enlargement only.
     """
 
-    lr: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    domain: Domain
+    sigma_px: float
+    facts: Facts
+    kernel: Float64[NDArray[np.float64], "ky kx"] | None = None
+
+    def at(self, scale: int) -> Degrade:
+        """The forward model from a grid `scale` times finer.
+
+        Raises:
+            UnusableInputError: If the measured PSF is off center or not separable.
+        """
+        if self.kernel is None:
+            return Degrade.gaussian(scale, self.sigma_px)
+        try:
+            return Degrade.from_kernel(scale, self.kernel)
+        except ValueError as error:
+            raise UnusableInputError(f"recipe.degrade.kernel: {error}") from error
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scene on its native grid, ready to be enlarged.
+
+    Attributes:
+        measured: Its pixels without holes, in working units.
+        units: What a network sees.
+        blur: The sensor's optics.
+        degrade: The forward model from the product's grid to the scene's.
+        noise: Standard deviation of the scene's noise, in working units, rounding included.
+        facts: How grid, domain, blur and noise were found; plain JSON.
+        finer_than_sensor: Whether the delivered grid is finer than its sensor, or was said to be.
+    """
+
+    measured: Measured
+    units: Normalization
+    blur: Blur
     degrade: Degrade
     noise: float
-    facts: dict[str, float | str]
+    facts: Facts
+    finer_than_sensor: bool
+
+    @property
+    def scene(self) -> Scene:
+        """The scene in kelvin."""
+        return self.measured.scene
+
+    @property
+    def lr(self) -> Float32[NDArray[np.float32], "y x"]:
+        """Working units, without holes."""
+        return self.measured.lr
+
+    @property
+    def valid(self) -> Bool[NDArray[np.bool_], "y x"]:
+        """True where there is data."""
+        return self.measured.valid
+
+    @property
+    def domain(self) -> Domain:
+        """The way to kelvin and back."""
+        return self.measured.domain
+
+    @property
+    def scale(self) -> int:
+        """Linear enlargement."""
+        return self.degrade.scale
+
+    def at_scale(self, scale: int) -> Prepared:
+        """The same scene, to be enlarged by another factor."""
+        return dataclasses.replace(self, degrade=self.blur.at(scale))
 
 
-def working_scene(
-    scene: Scene, settings: DegradeSettings, scale: int, kernel: NDArray[np.floating] | None = None
-) -> Working:
-    """Fill the holes, choose the domain, state blur and noise.
+def prepare(scene: Scene, recipe: Recipe, kernel: NDArray[np.floating] | None = None) -> Prepared:
+    """Choose grid and domain, fill the holes, state blur and noise.
 
     Args:
-        scene: In kelvin.
-        settings: Figures that override the sensor's.
-        scale: Linear enlargement.
-        kernel: The supplied PSF that `settings.kernel` names, already read.
+        scene: In kelvin, NaN for no data.
+        recipe: Its `degrade`, `normalize` and `scale`.
+        kernel: The measured PSF that `recipe.degrade.kernel` names, already read.
 
     Raises:
         SkippedSceneError: If no pixel is valid.
-        UnusableInputError: If the supplied kernel is off center or not separable.
+        UnusableInputError: If a setting does not fit the scene.
     """
-    filled = fill_nearest(scene.temperature)
-    domain = choose_domain(scene, settings, float(np.median(filled)))
-    lr = domain.enter(filled)
-    repeated = resampled_by_nearest(scene.temperature, scene.quantization_k)
-    degrade, blur = forward_model(scene.sensor, settings, scale, kernel, blind=repeated)
-    noise, origin = scene_noise(lr, scene, settings)
-    facts: dict[str, float | str] = {"domain": domain.name, **blur, "nedt_k": noise, "nedt_source": origin}
-    return Working(lr, scene.valid, domain, degrade, noise, facts)
+    settings = recipe.degrade
+    native = native_grid(Measured.of(scene, settings), settings)
+    measured = native.measured
+    blur = choose_blur(measured.scene.sensor, settings, kernel, unknowable=measured.repeats_pixels)
+    noise, origin = scene_noise(measured, settings)
+    facts = {"domain": measured.domain.name, **blur.facts, "nedt_k": noise, "nedt_source": origin}
+    return Prepared(
+        measured=measured,
+        units=Normalization.fit(np.where(measured.valid, measured.lr, np.float32(np.nan)), recipe.normalize),
+        blur=blur,
+        degrade=blur.at(recipe.scale),
+        noise=noise,
+        facts={**facts, **native.facts},
+        finer_than_sensor=native.finer,
+    )
 
 
-def forward_model(
+def choose_blur(
     sensor: Sensor,
     settings: DegradeSettings,
-    scale: int,
-    kernel: NDArray[np.floating] | None,
+    kernel: NDArray[np.floating] | None = None,
     *,
-    blind: bool = False,
-) -> tuple[Degrade, dict[str, float | str]]:
-    """The forward model and, in plain words, where it comes from.
+    unknowable: bool = False,
+) -> Blur:
+    """The optics that a setting states, or those of the sensor table.
 
-    `blind` says that the grid's pixels are not where the sensor saw them: its optics must not be undone
-    then, or every jag of the resampling becomes a checkerboard. Settings still decide.
+    Args:
+        sensor: What took the scene.
+        settings: Figures that override the sensor's.
+        kernel: A measured PSF; overrides both.
+        unknowable: Whether the grid's pixels are not where the sensor saw them. Then the optics must not be
+            undone, or every jag of the resampling becomes a checkerboard; settings still decide.
     """
     if kernel is not None:
-        try:
-            return Degrade.from_kernel(scale, kernel), {"psf_source": "recipe.degrade.kernel"}
-        except ValueError as error:
-            raise UnusableInputError(f"recipe.degrade.kernel: {error}") from error
+        measured = np.asarray(kernel, dtype=np.float64)
+        return Blur(math.nan, {"psf_source": "recipe.degrade.kernel"}, measured)
     if settings.psf_sigma_px is not None:
         sigma_px, origin = settings.psf_sigma_px, "recipe.degrade.psf_sigma_px"
     elif settings.mtf_nyquist is not None:
-        from_mtf = Degrade.from_mtf(scale, settings.mtf_nyquist)
-        return from_mtf, {"mtf_nyquist": settings.mtf_nyquist, "psf_source": "recipe.degrade.mtf_nyquist"}
-    elif blind:
+        told: Facts = {"mtf_nyquist": settings.mtf_nyquist, "psf_source": "recipe.degrade.mtf_nyquist"}
+        return Blur(sigma_from_mtf(settings.mtf_nyquist), told)
+    elif unknowable:
         sigma_px, origin = 0.0, "none: the grid repeats pixels, it was resampled by nearest neighbor"
     else:
         sigma_px, origin = sensor.psf_sigma_px, f"{sensor.name}: {sensor.source}"
-    return Degrade.gaussian(scale, sigma_px), {"psf_sigma_px": sigma_px, "psf_source": origin}
+    return Blur(sigma_px, {"psf_sigma_px": sigma_px, "psf_source": origin})
 
 
-def scene_noise(lr: NDArray[np.float32], scene: Scene, settings: DegradeSettings) -> tuple[float, str]:
+def scene_noise(measured: Measured, settings: DegradeSettings) -> tuple[float, str]:
     """Standard deviation of the noise in working units, rounding included, and where it comes from."""
-    rounding = scene.quantization_k * UNIFORM_SIGMA
+    sensor, rounding = measured.scene.sensor, measured.scene.quantization_k * UNIFORM_SIGMA
     if settings.nedt_k is not None:
         return math.hypot(settings.nedt_k, rounding), "recipe.degrade.nedt_k"
-    estimate = estimate_noise_k(lr, scene.valid)
-    if math.isfinite(scene.sensor.nedt_k) and scene.sensor.nedt_k >= estimate:
-        return math.hypot(scene.sensor.nedt_k, rounding), f"{scene.sensor.name}: {scene.sensor.source}"
+    if math.isfinite(sensor.nedt_k) and sensor.nedt_k >= measured.white_noise:
+        return math.hypot(sensor.nedt_k, rounding), f"{sensor.name}: {sensor.source}"
     # A scene may be rougher than its detector: striping, and the jags of nearest-neighbor resampling,
     # which a sharpening that believed the table would turn into a checkerboard.
-    return math.hypot(estimate, rounding), "estimated from the scene"
+    return math.hypot(measured.white_noise, rounding), "estimated from the scene"

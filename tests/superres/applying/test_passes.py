@@ -19,7 +19,7 @@ from pipeline.superres.applying.passes import (
     turn_back,
     turned,
 )
-from pipeline.superres.applying.upscaler import Upscaler
+from pipeline.superres.applying.upscaler import Piece, Upscaler
 from pipeline.superres.applying.windows import compute_passes, compute_window
 from tests.superres.upscalers import Repeat, global_upscaler, landscape, small_upscaler
 
@@ -93,13 +93,13 @@ def test_the_stated_reach_is_no_exaggeration():
 
 
 def test_shifts_times_transformations_is_forty_eight_passes():
-    strategy = InferSettings(mode="blend_shifts", self_ensemble=True, num_shift_passes=6)
+    strategy = InferSettings(mode="blend_shifts", self_ensemble=True, num_shift_passes=6, context_px=0)
     assert len(passes(small_upscaler(), strategy, np.random.default_rng(0))) == 48
 
 
 def test_an_asymmetric_kernel_forbids_turning_the_scene():
-    strategy = InferSettings(mode="shifts", self_ensemble=True, num_shift_passes=3)
-    assert len(passes(small_upscaler(), strategy, np.random.default_rng(0), asymmetric=True)) == 3
+    strategy = InferSettings(mode="shifts", self_ensemble=True, num_shift_passes=3, context_px=0)
+    assert len(passes(small_upscaler(), strategy, np.random.default_rng(0), symmetric=False)) == 3
 
 
 # The eight transformations
@@ -135,7 +135,7 @@ def test_flipped_in_is_flipped_out(k):
 
 @pytest.mark.parametrize("k", TURNS)
 def test_an_enlargement_without_preferred_direction_does_not_notice_turning(k):
-    up = Upscaler(lambda lr, _: Repeat(3)(lr), 3, 0)
+    up = Upscaler(lambda piece: Repeat(3)(piece.lr), 3, 0)
     lr = landscape(9, 14)
     np.testing.assert_array_equal(turned(up, k)(lr), Repeat(3)(lr))
 
@@ -156,9 +156,9 @@ def test_a_turned_piece_knows_where_it_lies(k, row, column, height, width):
     np.testing.assert_array_equal(piece, whole[window.slices])
 
 
-def _coordinates(lr, origin):
-    rows, columns = np.indices(lr.shape)
-    return (1000 * (rows + origin[0]) + columns + origin[1]).astype(np.float32)
+def _coordinates(piece):
+    rows, columns = np.indices(piece.lr.shape)
+    return (1000 * (rows + piece.origin[0]) + columns + piece.origin[1]).astype(np.float32)
 
 
 def test_there_is_no_ninth_transformation():
@@ -218,10 +218,31 @@ def test_patches_with_enough_context_leave_no_trace_of_themselves(patch_px, over
     np.testing.assert_allclose(way(lr, origin)[inside], up(lr, origin)[inside], rtol=0, atol=1e-4)
 
 
+def test_patches_that_see_all_they_need_are_computed_as_the_whole_is():
+    """However many shifts are asked for: with an exact halo a shifted lattice gives the same pixels."""
+    up = small_upscaler()
+    strategy = InferSettings(mode="blend_shifts", self_ensemble=False, num_shift_passes=6, patch_px=16)
+    assert passes(up, strategy, np.random.default_rng(0)) == [up]
+
+
+def test_only_patches_that_touch_the_wanted_window_are_computed():
+    patches = []
+
+    def remember(piece):
+        patches.append(piece.origin)
+        return Repeat(2)(piece.lr)
+
+    way = blended(Upscaler(remember, 2, None), patch_px=8, overlap_fraction=0.0)
+    hr = compute_window(way, landscape(64, 64), Window(16, 24, 8, 16))
+    np.testing.assert_allclose(hr, Repeat(2)(landscape(64, 64)[16:24, 24:40]), rtol=0, atol=1e-4)
+    assert patches == [(16, 24), (16, 32)]
+
+
 def test_a_patch_without_context_sees_nothing_outside_itself():
     up, lr = small_upscaler(), landscape(32, 32)
     way = blended(up, patch_px=16, context_px=0, overlap_fraction=0.0)
-    np.testing.assert_allclose(way(lr)[:32, 32:], up(lr[:16, 16:]), rtol=0, atol=1e-5)
+    wanted = up.added(Piece.whole(lr[:16, 16:], Repeat(2)(lr[:16, 16:]))) + Repeat(2)(lr[:16, 16:])
+    np.testing.assert_allclose(way(lr)[:32, 32:], wanted, rtol=0, atol=1e-5)
 
 
 def test_patches_hang_on_the_scene_and_the_shift_moves_them():
@@ -237,21 +258,21 @@ def test_patches_hang_on_the_scene_and_the_shift_moves_them():
 def test_a_patch_knows_where_it_lies(origin, context_px):
     piece = np.zeros((13, 10), dtype=np.float32)
     way = blended(
-        Upscaler(_coordinates, 1, 0), patch_px=6, shift=(2, 5), context_px=context_px, overlap_fraction=0.0
+        Upscaler(_coordinates, 1, 9), patch_px=6, shift=(2, 5), context_px=context_px, overlap_fraction=0.0
     )
-    np.testing.assert_array_equal(way(piece, origin), _coordinates(piece, origin))
+    np.testing.assert_array_equal(way(piece, origin), _coordinates(Piece.whole(piece, None, origin)))
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (5, -3), (-16, 16)])
 def test_every_pixel_of_every_patch_is_made_by_a_patch_of_full_size(shift):
     sizes = []
 
-    def remember(lr, origin):
-        sizes.append(lr.shape)
-        return Repeat(2)(lr)
+    def remember(piece):
+        sizes.append(piece.lr.shape)
+        return Repeat(2)(piece.lr)
 
     lr = landscape(21, 35)
-    hr = blended(Upscaler(remember, 2, 0), patch_px=16, shift=shift, overlap_fraction=0.0)(lr)
+    hr = blended(Upscaler(remember, 2, None), patch_px=16, shift=shift, overlap_fraction=0.0)(lr)
     assert set(sizes) == {(16, 16)}
     np.testing.assert_allclose(hr, Repeat(2)(lr), rtol=0, atol=1e-4)
 
@@ -372,7 +393,7 @@ def test_nothing_cannot_be_combined():
 
 def test_an_upscaler_that_breaks_its_word_is_caught():
     with pytest.raises(ValueError, match=r"x3 of \(4, 5\) pixels must be \(12, 15\) float32, got \(8, 10\)"):
-        Upscaler(lambda lr, _: Repeat(2)(lr), 3, 0)(landscape(4, 5))
+        Upscaler(lambda piece: Repeat(2)(piece.lr), 3, 0)(landscape(4, 5))
 
 
 def test_a_global_network_by_patches_reaches_as_far_as_a_patch():

@@ -9,13 +9,13 @@ import torch
 from pipeline.grid import Grid
 from pipeline.scene import Scene, SceneRef, Sensor
 from pipeline.settings_sources import load_settings
-from pipeline.superres.detail import Learned
-from pipeline.superres.judging.at_x2 import heard_nearby
-from pipeline.superres.judging.carry import MOST, carried_gain, near_gain
-from pipeline.superres.judging.selftest import PRIOR_SCATTER, Verdict, published_gain
+from pipeline.superres.detail import detail_of_prior
+from pipeline.superres.judging.at_x2 import MOST, carried_gain, evidence_at_x2, gain_at_x2
+from pipeline.superres.judging.gain import PRIOR_SCATTER, expected_gain, gain_of_prior
+from pipeline.superres.judging.selftest import FittedGain
 from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
-from pipeline.superres.sensing.normalize import Normalization
+from pipeline.superres.sensing.prepare import prepare
 from tests.superres.prior import test_weights as small
 from tests.superres.training.test_pairs import landscape
 
@@ -71,17 +71,25 @@ def test_no_gain_is_carried_from_beyond_every_record():
     assert carried_gain([], 4, 9.0) == carried_gain([], 4, MOST)
 
 
-def test_the_jury_at_x2_counts_by_its_certainty():
-    assert near_gain(Verdict(0.4, 0.02, 400), 0.9, 0.3)[0] == pytest.approx(0.4, abs=0.01)
-    assert near_gain(Verdict(0.4, 0.3, 9), 0.8, 0.3) == pytest.approx((0.6, 0.3 / 2**0.5))
-    assert near_gain(Verdict(0.0, float("inf"), 2), 0.9, 0.3) == (0.9, 0.3)
-    assert near_gain(Verdict(0.0, 0.2, 9), 1.0, 0.0)[1] == pytest.approx(PRIOR_SCATTER / 2**0.5)
+def at_x2(fitted, gain, error):
+    return gain_at_x2(fitted, expected_gain("the record", gain, error))
 
 
-def test_what_was_heard_at_x2_is_no_vote_at_the_scenes_own_scale():
-    praise = Verdict(2.0, 0.01, 400)
-    assert published_gain(praise, scale=4, prior_gain=0.4, prior_error=0.2, voice=False) == pytest.approx(0.4)
-    assert published_gain(praise, scale=4, prior_gain=0.4, prior_error=0.2) > 0.8
+def test_the_test_at_x2_counts_by_its_certainty():
+    assert at_x2(FittedGain(0.4, 0.02, 400), 0.9, 0.3)[0] == pytest.approx(0.4, abs=0.01)
+    assert at_x2(FittedGain(0.4, 0.3, 9), 0.8, 0.3) == pytest.approx((0.6, 0.3 / 2**0.5))
+    assert at_x2(FittedGain(0.0, float("inf"), 2), 0.9, 0.3) == (0.9, 0.3)
+    assert at_x2(FittedGain(0.0, 0.2, 9), 1.0, 0.0)[1] == pytest.approx(PRIOR_SCATTER / 2**0.5)
+
+
+def test_where_the_scene_was_asked_at_x2_its_own_scale_does_not_count():
+    good, told = FittedGain(2.0, 0.01, 400), expected_gain("the scene at x2", 0.4, 0.2)
+    asked, not_asked = (
+        gain_of_prior(good, told, scale=4, alarmed=False, own_counts=own_counts).value
+        for own_counts in (False, True)
+    )
+    assert asked == pytest.approx(0.4)
+    assert not_asked > 0.8
 
 
 @pytest.fixture(scope="module")
@@ -92,56 +100,49 @@ def prior():
     return Prior(taught.weights, {**taught.card, "skill": skills})
 
 
-def heard(prior, learned, side=96, **changes):
-    """What `heard_nearby` makes of a scene of the prior's kind."""
+def asked(taught, side=96, scale=4, **changes):
+    """What `evidence_at_x2` makes of a scene of the prior's kind; `changes` to the detail."""
     temperature = (300 + 5 * landscape(side, 9)).astype(np.float32)
     sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "a test")
     ref = SceneRef("scene-00000000", "npz", ("scene.npz",), "0" * 64)
     scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *temperature.shape), temperature)
-    told = ["recipe.scale=4", "recipe.degrade.nedt_k=0", "recipe.network.base=back_projected"]
+    told = [f"recipe.scale={scale}", "recipe.degrade.nedt_k=0", "recipe.network.base=back_projected"]
     recipe = load_settings(assignments=told, environment={}).recipe.resolved()
-    recipe = recipe.model_copy(update=changes)
-    units = Normalization.fit(temperature, recipe.normalize)
-    return heard_nearby(scene, recipe, learned, units=units, device=CPU, prior=prior)
+    prepared = prepare(scene, recipe)
+    detail = replace(detail_of_prior(prepared, taught), **changes)
+    return evidence_at_x2(prepared, recipe, detail, device=CPU)
 
 
-FROM_THE_PRIOR = Learned(None, None, wanted=True, prior_gain=0.9, prior_gain_error=0.4)
-
-
-def test_a_scene_is_heard_at_x2_and_the_record_carries_it(prior):
-    answer = heard(prior, FROM_THE_PRIOR)
-    assert not answer.voice
-    assert 0.1 < answer.prior_gain < 0.8  # half of what it liked at x2, less half a standard error
+def test_a_scene_is_asked_at_x2_and_the_record_carries_the_answer(prior):
+    answer = asked(prior)
+    assert 0.1 < answer.gain < 0.8  # half of what suited it at x2, less half a standard error
     doubled = [
         {**skill, "gain": 2 * skill["gain"]} if skill["scale"] == 4 else skill
         for skill in prior.card["skill"]
     ]
-    eager = heard(Prior(prior.weights, {**prior.card, "skill": doubled}), FROM_THE_PRIOR)
-    assert eager.prior_gain == pytest.approx(2 * answer.prior_gain, rel=0.1)
+    eager = asked(Prior(prior.weights, {**prior.card, "skill": doubled}))
+    assert eager.gain == pytest.approx(2 * answer.gain, rel=0.1)
 
 
 def test_half_a_standard_error_less_than_expected_is_published(prior, monkeypatch):
-    careful = heard(prior, FROM_THE_PRIOR)
+    careful = asked(prior)
     monkeypatch.setattr("pipeline.superres.judging.at_x2.CAUTION", 0.0)
-    expected = heard(prior, FROM_THE_PRIOR)
-    assert expected.prior_gain - careful.prior_gain == pytest.approx(0.5 * expected.prior_gain_error)
+    expected = asked(prior)
+    assert expected.gain - careful.gain == pytest.approx(0.5 * expected.error)
 
 
 @pytest.mark.parametrize(
-    ("learned", "side", "changes"),
-    [
-        (replace(FROM_THE_PRIOR, voice=False), 96, {}),
-        (Learned(None, None, wanted=True), 96, {}),
-        (FROM_THE_PRIOR, 12, {}),
-        (FROM_THE_PRIOR, 96, {"scale": 2}),
-    ],
-    ids=["it fed the prior", "no prior", "too small", "x2 itself"],
+    "given",
+    [{"fed": True}, {"prior": None}, {"side": 12}, {"scale": 2}],
+    ids=["it taught the prior", "no prior", "too small", "x2 itself"],
 )
-def test_where_it_cannot_be_heard_nothing_changes(prior, learned, side, changes):
-    assert heard(prior, learned, side, **changes) == learned
+def test_where_it_cannot_be_asked_there_is_no_evidence(prior, given):
+    changes = {name: value for name, value in given.items() if name in ("fed", "prior")}
+    scene = {name: value for name, value in given.items() if name in ("side", "scale")}
+    assert asked(prior, **scene, **changes) is None
 
 
-def test_a_prior_without_a_record_or_without_x2_is_taken_as_before(prior):
+def test_a_prior_without_a_record_or_without_x2_gives_no_evidence(prior):
     silent = Prior(prior.weights, {**prior.card, "skill": []})
     only_x4 = Prior({4: prior.weights[4]}, prior.card)
-    assert heard(silent, FROM_THE_PRIOR) == heard(only_x4, FROM_THE_PRIOR) == FROM_THE_PRIOR
+    assert asked(silent) is asked(only_x4) is None

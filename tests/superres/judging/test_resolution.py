@@ -43,35 +43,35 @@ def test_a_lower_contrast_alone_takes_no_coherence():
     assert resolved_px(300 + 0.3 * (truth - 300), truth, all_of(truth)) == 1.0
 
 
-def test_only_what_is_judged_counts():
+def test_only_what_is_compared_counts():
     truth = rough((256, 256))
-    judged = np.zeros(truth.shape, dtype=bool)
-    judged[64:192, 64:192] = True
-    spoiled = np.where(judged, truth, np.float32(0))
-    assert resolved_px(spoiled, truth, judged) == 1.0
-    assert np.isnan(resolved_px(truth, truth, judged & (np.arange(256) % 15 > 0)))
+    compared = np.zeros(truth.shape, dtype=bool)
+    compared[64:192, 64:192] = True
+    spoiled = np.where(compared, truth, np.float32(0))
+    assert resolved_px(spoiled, truth, compared) == 1.0
+    assert np.isnan(resolved_px(truth, truth, compared & (np.arange(256) % 15 > 0)))
 
 
 def made(scale_known):
     truth = rough((256, 256))
-    parts = [known_up_to(truth, frequency) for frequency in scale_known]
+    bicubic, base, product = (known_up_to(truth, frequency) for frequency in scale_known)
     nothing = np.zeros_like(truth)
-    return SelfTest(truth, *parts, nothing, nothing, all_of(truth))
+    return SelfTest(truth, bicubic, lambda gain: product if gain else base, nothing, nothing, all_of(truth))
 
 
 def test_figures_are_in_pixels_and_meters_of_what_was_enlarged():
     test = made((1 / 10, 1 / 8, 1 / 5))
-    figures = resolution_figures(test, 1.0, scale=4, gsd_m=(70.0, 60.0))
+    figures = resolution_figures(test, scale=4, gsd_m=(70.0, 60.0))
     for name, wanted_px in (("bicubic", 5 / 4), ("base", 4 / 4), ("product", 2.5 / 4)):
         assert figures[f"resolution_{name}_px"] == pytest.approx(wanted_px, rel=0.12)
         assert figures[f"resolution_{name}_m"] == pytest.approx(70 * figures[f"resolution_{name}_px"])
 
 
-def test_without_a_spacing_there_are_no_meters_and_without_a_jury_no_pixels():
+def test_without_a_spacing_there_are_no_meters_and_without_compared_pixels_no_resolution():
     test = made((1 / 10, 1 / 8, 1 / 5))
     nan = float("nan")
-    assert set(resolution_figures(test, 1.0, scale=4, gsd_m=(nan, nan))) == {
+    assert set(resolution_figures(test, scale=4, gsd_m=(nan, nan))) == {
         f"resolution_{name}_px" for name in ("bicubic", "base", "product")
     }
-    nobody = replace(test, jury=~test.jury)
-    assert set(resolution_figures(nobody, 1.0, scale=4, gsd_m=(70.0, 70.0)).values()) == {None}
+    nobody = replace(test, compared=~test.compared)
+    assert set(resolution_figures(nobody, scale=4, gsd_m=(70.0, 70.0)).values()) == {None}

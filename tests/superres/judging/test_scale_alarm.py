@@ -7,9 +7,11 @@ import torch
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
 from pipeline.superres.enhance import enhance
+from pipeline.superres.judging.gain import ALARMED_GAIN, expected_gain, gain_of_prior, gain_of_trained
 from pipeline.superres.judging.scale_alarm import scale_invariance
-from pipeline.superres.judging.selftest import ALARMED_GAIN, Verdict, published_gain
+from pipeline.superres.judging.selftest import FittedGain
 from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.sensing.spectrum import estimate_noise_k
 from tests.benchmarks.scenes import ALBORAN, ECOSTRESS, GOES, LANDSAT, NW_MED, SALTON_SEA, band, variable
 from tests.scenes import scene_of, truth_and_lr
 from tests.superres.textures import rough
@@ -19,7 +21,8 @@ SENSOR = Degrade.gaussian(2, 0.35)
 
 def judged(scene, degrade=SENSOR):
     scene = np.asarray(scene, dtype=np.float32)
-    return scale_invariance(scene, np.isfinite(scene), degrade)
+    valid = np.isfinite(scene)
+    return scale_invariance(scene, valid, degrade, estimate_noise_k(scene, valid))
 
 
 def texture(side_px=512, slope=1.3, seed=0):
@@ -79,7 +82,10 @@ def test_what_lies_under_the_mask_never_matters():
     scene, valid = texture(256), np.ones((256, 256), bool)
     valid[100:110, 100:110] = False
     wild = np.where(valid, scene, np.float32(900))
-    assert scale_invariance(scene, valid, SENSOR) == scale_invariance(wild, valid, SENSOR)
+    first, second = (
+        scale_invariance(each, valid, SENSOR, estimate_noise_k(each, valid)) for each in (scene, wild)
+    )
+    assert first == second
 
 
 def test_real_native_scenes_are_silent_and_30_meter_landsat_rings(real_scenes):
@@ -99,12 +105,16 @@ def test_real_native_scenes_are_silent_and_30_meter_landsat_rings(real_scenes):
 
 
 def test_an_alarm_only_ever_lowers_the_gain():
-    for verdict in (Verdict(1.5, 0.1, 50), Verdict(0.15, 0.01, 50), Verdict(0.0, 1.0, 5)):
-        for prior_gain in (None, 0.9):
-            calm, alarmed = (
-                published_gain(verdict, scale=4, prior_gain=prior_gain, prior_error=0.1, alarmed=alarmed)
+    told = expected_gain("the record", 0.9, 0.1)
+    for fitted in (FittedGain(1.5, 0.1, 50), FittedGain(0.15, 0.01, 50), FittedGain(0.0, 1.0, 5)):
+        for ways in (
+            [gain_of_trained(fitted, scale=4, alarmed=alarmed).value for alarmed in (False, True)],
+            [
+                gain_of_prior(fitted, told, scale=4, alarmed=alarmed, own_counts=True).value
                 for alarmed in (False, True)
-            )
+            ],
+        ):
+            calm, alarmed = ways
             assert alarmed == min(calm, ALARMED_GAIN)
 
 

@@ -11,13 +11,13 @@ from pipeline.recipe import Recipe
 from pipeline.recipe_settings import InferSettings
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.passes import passes
-from pipeline.superres.applying.windows import BORDER_PX, compute_passes, compute_window, map_tiles
+from pipeline.superres.applying.windows import BORDER_PX, compute_passes, compute_window
 from pipeline.superres.bases.base import bicubic_base
 from pipeline.superres.networks import build_network, detail_unit
 from pipeline.superres.networks.device import body_dtype, device_lock, sees_everything, share_threads
 from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.normalize import Normalization
-from tests.superres.upscalers import SmallNetwork, hills, landscape
+from tests.superres.upscalers import SmallNetwork, hills, landscape, map_tiles
 
 CPU = torch.device("cpu")
 

@@ -18,6 +18,7 @@ from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
 from pipeline.superres.enhance import enhance
 from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.sensing.measured import Measured
 from pipeline.superres.sensing.native_grid import (
     average_blocks,
     finer_than_sensor,
@@ -31,6 +32,14 @@ NAN = float("nan")
 UNKNOWN = Sensor("unknown sensor", NAN, 0.35, NAN, NAN, "made for tests")
 COARSE = Sensor("coarse sensor", 233.0, 0.35, 0.05, NAN, "made for tests")  # 70 m grid: 3.33 times finer
 AUTO = DegradeSettings(native="auto")
+
+
+def finer(scene):
+    return finer_than_sensor(Measured.of(scene, AUTO))
+
+
+def on_native_grid(scene, settings):
+    return native_grid(Measured.of(scene, settings), settings)
 
 
 def native_texture(side_px=256):
@@ -47,16 +56,16 @@ def real(folder, name):
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_an_interpolated_scene_of_an_unknown_sensor_is_recognized_by_its_spectrum(factor):
-    finer = finer_than_sensor(scene_of(bicubic(native_texture(), factor), sensor=UNKNOWN))
-    assert finer.factor == factor
-    assert "spectrum" in finer.why
+    found = finer(scene_of(bicubic(native_texture(), factor), sensor=UNKNOWN))
+    assert found.factor == factor
+    assert "spectrum" in found.why
 
 
 def test_a_native_scene_is_left_alone():
     scene = scene_of(native_texture(), sensor=UNKNOWN)
-    native = native_grid(scene, AUTO)
+    native = on_native_grid(scene, AUTO)
     assert native.factor == 1
-    assert native.scene is scene
+    assert native.measured.scene is scene
     assert str(native.facts["native_source"]).startswith("as delivered: the spectrum")
 
 
@@ -66,17 +75,17 @@ def test_a_native_scene_is_left_alone():
 )
 def test_the_table_rounds_down_to_whole_pixels(native_m, spacing_m, factor):
     scene = scene_of(np.full((20, 20), 300.0), sensor=dataclasses.replace(COARSE, native_gsd_m=native_m))
-    assert finer_than_sensor(dataclasses.replace(scene, gsd_m=(spacing_m, spacing_m))).factor == factor
+    assert finer(dataclasses.replace(scene, gsd_m=(spacing_m, spacing_m))).factor == factor
 
 
 def test_the_table_decides_even_where_a_smooth_scene_looks_interpolated():
     scene = scene_of(bicubic(native_texture(), 4), sensor=dataclasses.replace(COARSE, native_gsd_m=70.0))
-    assert finer_than_sensor(scene).factor == 1
+    assert finer(scene).factor == 1
 
 
 def test_pixels_that_are_not_square_count_by_their_longer_side():
     scene = dataclasses.replace(scene_of(np.full((20, 20), 300.0), sensor=COARSE), gsd_m=(70.0, 40.0))
-    assert finer_than_sensor(scene).factor == 3
+    assert finer(scene).factor == 3
 
 
 def test_blocks_know_what_half_of_their_pixels_know():
@@ -90,7 +99,9 @@ def test_blocks_know_what_half_of_their_pixels_know():
 def test_energy_is_averaged_where_the_wavelength_is_known():
     checks = 290 + 60.0 * (np.indices((12, 12)).sum(0) % 2)
     sensor = dataclasses.replace(COARSE, wavelength_um=10.9)
-    scene = native_grid(scene_of(checks, sensor=sensor, quantity="brightness_temperature"), AUTO).scene
+    scene = on_native_grid(
+        scene_of(checks, sensor=sensor, quantity="brightness_temperature"), AUTO
+    ).measured.scene
     ends = linearize(np.array([290.0, 350.0]), 10.9, 300.0)
     # Blocks of nine hold five of one and four of the other.
     wanted = sorted({float(ends @ (5 / 9, 4 / 9)), float(ends @ (4 / 9, 5 / 9))})
@@ -134,15 +145,15 @@ def test_by_default_the_product_lies_on_the_scenes_grid_and_the_record_says_what
 
 
 def test_a_number_averages_that_many_pixels():
-    native = native_grid(scene_of(truth_and_lr(120, 2)[1], sensor=COARSE), DegradeSettings(native=5))
-    assert native.scene.temperature.shape == (12, 12)
-    assert native.scene.gsd_m == (350.0, 350.0)
+    native = on_native_grid(scene_of(truth_and_lr(120, 2)[1], sensor=COARSE), DegradeSettings(native=5))
+    assert native.measured.scene.temperature.shape == (12, 12)
+    assert native.measured.scene.gsd_m == (350.0, 350.0)
     assert "by recipe.degrade.native" in str(native.facts["native_source"])
 
 
 def test_a_scene_smaller_than_a_block_is_refused():
     with pytest.raises(UnusableInputError, match="20 x 20 pixels hold no block of 21 x 21"):
-        native_grid(scene_of(np.full((20, 20), 300.0)), DegradeSettings(native=21))
+        on_native_grid(scene_of(np.full((20, 20), 300.0)), DegradeSettings(native=21))
 
 
 def test_the_blur_of_a_block_is_the_sensors_and_both_squares():
@@ -166,7 +177,7 @@ def test_the_blur_of_a_block_is_the_sensors_and_both_squares():
 
 def test_pixels_that_were_only_repeated_keep_the_sensors_blur():
     repeated = native_texture(64).repeat(3, 0).repeat(3, 1)
-    scene = native_grid(scene_of(repeated, sensor=COARSE), AUTO).scene
+    scene = on_native_grid(scene_of(repeated, sensor=COARSE), AUTO).measured.scene
     assert scene.sensor.psf_sigma_px == COARSE.psf_sigma_px
     np.testing.assert_allclose(scene.temperature, native_texture(64), atol=1e-4)
 
@@ -201,10 +212,10 @@ def tiles(enhancement):
 
 
 def test_landsats_thermal_grids_are_recognized_by_table_and_native_grids_are_not(real_scenes):
-    landsat = native_grid(real(real_scenes / "landsat", "LC80400282014193LGN00_B10_brightness"), AUTO)
+    landsat = on_native_grid(real(real_scenes / "landsat", "LC80400282014193LGN00_B10_brightness"), AUTO)
     assert landsat.factor == 3
-    assert landsat.scene.grid.shape == (242, 242)
-    assert max(landsat.scene.gsd_m) == pytest.approx(90)
+    assert landsat.measured.scene.grid.shape == (242, 242)
+    assert max(landsat.measured.scene.gsd_m) == pytest.approx(90)
     assert "samples every 100 m, this grid every 30 m (sensor table)" in str(landsat.facts["native_source"])
     for folder, name in (("ecostress", "doy2023209214058"), ("slstr", "NW_med"), ("goes", "C08")):
-        assert native_grid(real(real_scenes / folder, name), AUTO).factor == 1
+        assert on_native_grid(real(real_scenes / folder, name), AUTO).factor == 1

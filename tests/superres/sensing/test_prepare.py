@@ -5,9 +5,15 @@ import pytest
 
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Sensor
+from pipeline.settings_sources import load_settings
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.sensing.prepare import forward_model, resampled_by_nearest, working_scene
+from pipeline.superres.sensing.measured import resampled_by_nearest
+from pipeline.superres.sensing.prepare import choose_blur, prepare
 from tests.scenes import SENSOR, scene_of, truth_and_lr
+
+
+def prepared(scene, *assignments):
+    return prepare(scene, load_settings(assignments=assignments, environment={}).recipe.resolved())
 
 
 def test_a_grid_filled_by_repeating_pixels_is_recognized():
@@ -25,16 +31,27 @@ def test_coarse_counts_are_no_repeated_pixels():
 def test_the_optics_are_not_undone_on_a_grid_that_repeats_pixels():
     _, lr = truth_and_lr(256, 4)
     columns = np.round(np.linspace(0, 63, 75)).astype(int)
-    facts = working_scene(scene_of(lr[:, columns]), DegradeSettings(), 4).facts
+    facts = prepared(scene_of(lr[:, columns])).facts
     assert facts["psf_sigma_px"] == 0.0
     assert "nearest neighbor" in facts["psf_source"]
-    assert working_scene(scene_of(lr), DegradeSettings(), 4).facts["psf_sigma_px"] == SENSOR.psf_sigma_px
+    assert prepared(scene_of(lr)).facts["psf_sigma_px"] == SENSOR.psf_sigma_px
 
 
 def test_a_setting_beats_what_was_found():
-    degrade, facts = forward_model(SENSOR, DegradeSettings(psf_sigma_px=0.25), 4, None, blind=True)
-    assert facts == {"psf_sigma_px": 0.25, "psf_source": "recipe.degrade.psf_sigma_px"}
-    assert degrade == Degrade.gaussian(4, 0.25)
+    blur = choose_blur(SENSOR, DegradeSettings(psf_sigma_px=0.25), unknowable=True)
+    assert blur.facts == {"psf_sigma_px": 0.25, "psf_source": "recipe.degrade.psf_sigma_px"}
+    assert blur.at(4) == Degrade.gaussian(4, 0.25)
+
+
+def test_contrast_at_nyquist_is_another_word_for_the_same_blur():
+    assert choose_blur(SENSOR, DegradeSettings(mtf_nyquist=0.3)).at(2) == Degrade.from_mtf(2, 0.3)
+
+
+def test_another_scale_shares_what_was_prepared():
+    at_x4 = prepared(scene_of(truth_and_lr(256, 4)[1]))
+    at_x2 = at_x4.at_scale(2)
+    assert at_x2.measured is at_x4.measured
+    assert at_x2.degrade == Degrade.gaussian(2, SENSOR.psf_sigma_px)
 
 
 def test_noise_is_the_larger_of_table_and_estimate():
@@ -42,7 +59,5 @@ def test_noise_is_the_larger_of_table_and_estimate():
     lr = (290 + generator.normal(0, 0.4, (96, 96))).astype(np.float32)
     quiet = Sensor("quiet", 70.0, 0.4, 0.05, float("nan"), "made for tests")
     loud = Sensor("loud", 70.0, 0.4, 2.0, float("nan"), "made for tests")
-    assert working_scene(scene_of(lr, sensor=quiet), DegradeSettings(), 4).noise == pytest.approx(
-        0.4, rel=0.2
-    )
-    assert working_scene(scene_of(lr, sensor=loud), DegradeSettings(), 4).noise == 2.0
+    assert prepared(scene_of(lr, sensor=quiet)).noise == pytest.approx(0.4, rel=0.2)
+    assert prepared(scene_of(lr, sensor=loud)).noise == 2.0

@@ -1,0 +1,85 @@
+"""A scene without holes in working units, and what its own pixels tell, each computed once.
+
+What is found here holds at every enlargement: the way to working units, whether the grid repeats pixels, how
+much white noise there is, how much finer the grid is than its sensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from numpy.typing import NDArray
+
+from pipeline.recipe_settings import DegradeSettings
+from pipeline.scene import Scene
+from pipeline.superres.sensing.domain import Domain, choose_domain
+from pipeline.superres.sensing.holes import fill_nearest
+from pipeline.superres.sensing.spectrum import estimate_noise_k, oversampling
+
+REPEATED_SHARE = 0.05  # of neighbors that are equal; 0.11-0.17 in ECOSTRESS map products, 0.00-0.02 elsewhere
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured, ready to be added and averaged.
+
+    Attributes:
+        scene: In kelvin, NaN for no data.
+        lr: (y, x) working units; a missing pixel has the value of the nearest valid one.
+        valid: (y, x), true where there is data.
+        domain: The way to kelvin and back.
+    """
+
+    scene: Scene
+    lr: Float32[NDArray[np.float32], "y x"]
+    valid: Bool[NDArray[np.bool_], "y x"]
+    domain: Domain
+
+    @classmethod
+    def of(cls, scene: Scene, settings: DegradeSettings) -> Measured:
+        """Fill the holes and choose the domain.
+
+        Raises:
+            SkippedSceneError: If no pixel is valid.
+            UnusableInputError: If radiance is asked for and the wavelength is unknown.
+        """
+        filled = fill_nearest(scene.temperature)
+        domain = choose_domain(scene, settings, float(np.median(filled)))
+        return cls(scene, domain.enter(filled), scene.valid, domain)
+
+    @cached_property
+    def repeats_pixels(self) -> bool:
+        """Whether pixels were repeated and skipped to fill this grid, as many map products are made."""
+        return resampled_by_nearest(self.scene.temperature, self.scene.quantization_k)
+
+    @cached_property
+    def white_noise(self) -> float:
+        """Standard deviation of the white noise found in the pixels, in working units."""
+        return estimate_noise_k(self.lr, self.valid)
+
+    @cached_property
+    def oversampling(self) -> float:
+        """How much finer the grid is than what its sensor resolved; NaN where the spectrum does not tell."""
+        return oversampling(self.lr, self.valid)
+
+
+def resampled_by_nearest(temperature: Float32[NDArray[np.float32], "y x"], step_k: float) -> bool:
+    """Whether pixels were repeated and skipped to fill this grid, as many map products are made.
+
+    Neighbors are then equal far more often than they differ by one step of the stored numbers.
+
+    Args:
+        temperature: Kelvin, NaN for no data.
+        step_k: Step of the stored numbers, 0 for floating point.
+    """
+    measured = np.where(np.isfinite(temperature), temperature, np.float32(np.nan))
+    steps = np.abs(np.concatenate([np.diff(measured, axis=axis).ravel() for axis in (0, 1)]))
+    steps = steps[np.isfinite(steps)]
+    if steps.size == 0:
+        return False
+    equal = float((steps <= 0.5 * step_k).mean())
+    one_step = float(((steps > 0.5 * step_k) & (steps <= 1.5 * step_k)).mean()) / 2
+    return equal > REPEATED_SHARE and equal > 3 * one_step

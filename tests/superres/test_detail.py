@@ -1,0 +1,59 @@
+"""What the network adds, and nothing else, is what separates a product from its base."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.grid import Window
+from pipeline.settings_sources import load_settings
+from pipeline.superres.applying.method import Picture
+from pipeline.superres.detail import Detail, compose_method, fit_scene_base
+from pipeline.superres.networks import build_network
+from pipeline.superres.sensing.prepare import prepare
+from tests.scenes import scene_of, truth_and_lr
+
+CPU = torch.device("cpu")
+NARROW, WIDE = (np.exp(-0.5 * (np.arange(-6, 7) / sigma) ** 2) for sigma in (0.4, 1.6))
+LEANING = np.array([0, 0, 0, 0, 0.1, 0.3, 0.3, 0.1, 0.1, 0.1, 0, 0, 0])  # centered, but of two unequal sides
+
+
+def centered(line):
+    """The line, moved by interpolation until its centroid is its middle."""
+    place = np.arange(line.size)
+    shift = float(line @ (place - line.size // 2) / line.sum())
+    return np.interp(place + shift, place, line)
+
+
+@pytest.mark.parametrize(
+    ("lines", "symmetric"),
+    [((NARROW, NARROW), True), ((NARROW, WIDE), False), ((centered(LEANING), centered(LEANING)), False)],
+    ids=["round", "elongated", "leaning"],
+)
+def test_a_network_that_adds_nothing_leaves_the_base_whatever_the_kernel(lines, symmetric):
+    lr = truth_and_lr(96, 2, seed=3)[1]
+    assignments = ["recipe.scale=2", "recipe.degrade.nedt_k=0", "recipe.gate.project=false"]
+    recipe = load_settings(assignments=assignments, environment={}).recipe.resolved()
+    prepared = prepare(scene_of(lr), recipe, np.outer(*lines))
+    assert prepared.degrade.symmetric is symmetric
+    base = fit_scene_base(prepared, recipe)
+    network = build_network(recipe.network, 2, seed=0).eval()  # its last layer is zero
+    picture = Picture.of(prepared.lr, prepared.valid)
+    with_network, without = (
+        compose_method(prepared, recipe, base=base, detail=detail, device=CPU)(picture, picture.window).hr
+        for detail in (Detail(base, network), Detail(base))
+    )
+    np.testing.assert_allclose(with_network, without, rtol=0, atol=1e-4)
+
+
+def test_a_turned_scene_is_no_scene_of_a_sensor_whose_blur_is_not_round():
+    recipe = load_settings(assignments=["recipe.scale=2"], environment={}).recipe.resolved()
+    scene = scene_of(truth_and_lr(64, 2)[1])
+    passes = []
+    for kernel in (np.outer(NARROW, NARROW), np.outer(NARROW, WIDE)):
+        prepared = prepare(scene, recipe, kernel)
+        base = fit_scene_base(prepared, recipe)
+        detail = Detail(base, build_network(recipe.network, 2, seed=0).eval())
+        method = compose_method(prepared, recipe, base=base, detail=detail, device=CPU)
+        passes.append(len(method.passes))
+        assert method(Picture.of(prepared.lr, prepared.valid), Window(3, 5, 8, 9)).hr.shape == (16, 18)
+    assert passes == [8, 1]
