@@ -5,6 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parents[1]
+
+# Types and shapes in signatures are checked at every call while the tests run, in the modules that state
+# shapes; an int may stand for a float. Before anything of ours is imported: that would stay unchecked.
+CHECKED = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "pipeline").rglob("*.py"))
+    if "from jaxtyping import" in path.read_text()
+]
+install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 # A busy machine is no failure: properties are judged by what they say, not by how fast.
 # The same examples every time, so that a red run is the change's and not the draw's; fresh ones are for
@@ -16,7 +28,7 @@ settings.load_profile("steady")
 # Test scenes are small: a second thread costs more than it brings, ten times more on a busy machine.
 torch.set_num_threads(1)
 
-REAL_SCENES = Path(__file__).parents[1] / ".." / "shared" / "scenes"
+REAL_SCENES = ROOT / ".." / "shared" / "scenes"
 
 
 @pytest.fixture(scope="session")

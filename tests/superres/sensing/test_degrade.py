@@ -161,7 +161,7 @@ def test_light_goes_where_the_kernel_says():
         (np.ones((4, 4)), "odd sides, got shape"),
         (np.zeros((3, 3)), "positive sum, got sum 0"),
         (np.outer([0.2, 0.6, 0.3], [0.2, 0.6, 0.2]), r"centroid is \+0.091, \+0.000 HR pixels"),
-        (np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]), "no product of a column and a row"),
+        (np.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0]]), "no product of a column and a row"),
     ],
 )
 def test_kernels_that_would_shift_or_cannot_be_separated_are_refused(kernel, words):
