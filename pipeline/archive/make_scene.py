@@ -59,10 +59,15 @@ def make_scene(
         "quantity": quantity_source,
         "sensor": sensor_source,
     }
-    unsure = () if quantity_source != "assumed" else ("quantity assumed: surface temperature",)
+    sensor = sensor_of_band(key, band, quantity)
+    unsure = []
+    if quantity_source == "assumed":
+        unsure.append("quantity assumed: surface temperature")
+    if key == "unknown":
+        unsure.append(f"sensor unknown, blur assumed: sigma {sensor.psf_sigma_px:g} pixels")
     return Scene(
         ref=ref,
-        sensor=sensor_of_band(key, band, quantity),
+        sensor=sensor,
         quantity=quantity,
         grid=grid,
         temperature=np.ascontiguousarray(kelvin.temperature),

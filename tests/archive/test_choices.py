@@ -135,6 +135,22 @@ def test_a_single_file_follows_the_rule_that_it_follows_in_its_archive(pattern, 
 def test_the_sensor_may_be_told_by_the_name_alone(name, sensor, source, tmp_path):
     scene = read(write_tif(tmp_path / name, KELVIN, units="K"))
     assert (scene.sensor.name, scene.facts["sensor"]) == (sensor, source)
+    assumed = [words for words in scene.assumptions if "blur assumed" in words]
+    assert len(assumed) == (sensor == "unknown sensor")
+
+
+def test_all_that_is_assumed_is_told(tmp_path):
+    kelvin = KELVIN.copy()
+    kelvin[0, 0] = 0
+    np.savez(tmp_path / "bare.npz", data=kelvin, lat=np.arange(8) * 0.01, lon=np.arange(9) * 0.01)
+    zero, units, *others = read(tmp_path / "bare.npz").assumptions
+    assert {zero, units, *others} == {
+        "0 K taken for no data",
+        "units assumed: K",
+        "reference system assumed: EPSG:4326 for latitude and longitude",
+        "quantity assumed: surface temperature",
+        "sensor unknown, blur assumed: sigma 0.348 pixels",
+    }
 
 
 # --- Landsat
@@ -161,6 +177,14 @@ def test_an_mtl_from_before_2012_gives_gain_and_constants(tmp_path):
     found = thermal_constants(read_mtl(tmp_path / "LT50400282006187PAC01_MTL.txt"), "B6", "TM")
     assert (found.mult, found.add) == pytest.approx((5.5375e-2, 1.18243), rel=2e-4)  # as later MTLs have it
     assert (found.k1, found.k2) == (607.76, 1260.56)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("odd", ["\n", " ", "A = b" + " " * 50, "=", "A", "GROUP = ", "\x1c"])
+def test_a_megabyte_of_odd_text_in_an_mtl_is_read_in_no_time(odd, tmp_path):
+    path = tmp_path / "LC80400282014193LGN00_MTL.txt"
+    path.write_text("GROUP = X\n" + odd * ((1 << 20) // len(odd) - 20))
+    assert read_mtl(path)["GROUP"].startswith("X") or odd == "GROUP = "
 
 
 @pytest.mark.parametrize(

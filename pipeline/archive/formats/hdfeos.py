@@ -33,18 +33,18 @@ def eos_placement(dataset: netCDF4.Dataset, variable: Variable) -> Placement | N
         return None
     text = _text(metadata)
     grid = variable.group().path.split("/GRIDS/")[1].split("/")[0]
-    block = re.search(rf'GridName="{re.escape(grid)}"(.*?)END_GROUP=GRID_', text, re.DOTALL)
-    if block is None:
+    block, end, _ = text.partition(f'GridName="{grid}"')[2].partition("END_GROUP=GRID_")
+    if not end:
         raise UnusableInputError(f"HDF-EOS grid {shortened(grid, 40)!r} has no metadata")
-    projection = re.search(r"Projection=(\w+)", block[1])
+    projection = re.search(r"Projection=(\w+)", block)
     if projection is None or not projection[1].endswith("GCTP_SNSOID"):
         named = shortened(projection[1], 40) if projection else "none"
         raise UnusableInputError(
             f"HDF-EOS projection {named} is not read, only the sinusoidal one; convert it to GeoTIFF first"
         )
-    left, top = _numbers(block[1], "UpperLeftPointMtrs", 2)
-    right, bottom = _numbers(block[1], "LowerRightMtrs", 2)
-    radius_m = _numbers(block[1], "ProjParams", 13)[0]
+    left, top = _numbers(block, "UpperLeftPointMtrs", 2)
+    right, bottom = _numbers(block, "LowerRightMtrs", 2)
+    radius_m = _numbers(block, "ProjParams", 13)[0]
     height, width = variable.shape[-2:]
     if not (left < right and bottom < top and 6e6 < radius_m < 7e6):
         raise UnusableInputError(f"HDF-EOS grid {shortened(grid, 40)!r} has no sensible corners")

@@ -18,7 +18,7 @@ from pipeline.errors import UnusableInputError
 from pipeline.text import shortened
 
 _LARGEST_BYTES = 1 << 20
-_LINE = re.compile(r"^\s*([A-Z0-9_]+)\s*=\s*(.+?)\s*$", re.MULTILINE)
+_KEY = re.compile(r"[A-Z0-9_]+")
 
 # K1 (W m-2 sr-1 um-1) and K2 (K) where an old MTL leaves them out.
 # Source: Chander, Markham and Helder 2009 (doi:10.1016/j.rse.2009.01.007).
@@ -64,7 +64,9 @@ def read_mtl(path: Path) -> dict[str, str]:
         content = file.read(_LARGEST_BYTES + 1)
     if len(content) > _LARGEST_BYTES:
         raise UnusableInputError(f"its MTL {shortened(path.name)} is larger than 1 MiB")
-    found = {key: value.strip('"') for key, value in _LINE.findall(content.decode("latin-1"))}
+    lines = (line.partition("=") for line in content.decode("latin-1").split("\n"))
+    told = {key.strip(): value.strip() for key, _, value in lines}
+    found = {key: value.strip('"') for key, value in told.items() if value and _KEY.fullmatch(key)}
     if "GROUP" not in found:
         raise UnusableInputError(f"its MTL {shortened(path.name)} is no MTL: it has no groups")
     return found
