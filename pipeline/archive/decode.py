@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Bool, Float32, Shaped
 from numpy.typing import NDArray
 
 from pipeline.errors import SkippedSceneError, UnusableInputError
@@ -42,9 +43,9 @@ class Stored:
         facts: Where each of these came from.
     """
 
-    values: NDArray[np.generic]
+    values: Shaped[NDArray[np.generic], "y x"]
     variable: str
-    missing: NDArray[np.bool_] | None = None
+    missing: Bool[NDArray[np.bool_], "y x"] | None = None
     scale: float = 1.0
     offset: float = 0.0
     units: str | None = None
@@ -71,7 +72,7 @@ class Stored:
 class Kelvin:
     """A decoded picture: (y, x) float32 kelvin, the step of its numbers, and how it came about."""
 
-    temperature: NDArray[np.float32]
+    temperature: Float32[NDArray[np.float32], "y x"]
     quantization_k: float
     facts: Mapping[str, str]
     assumptions: tuple[str, ...]
@@ -107,7 +108,7 @@ def decode(stored: Stored, *, strict: bool) -> Kelvin:
     return Kelvin(temperature, _quantization_k(stored, temperature), facts, tuple(assumptions))
 
 
-def _valid(stored: Stored) -> NDArray[np.bool_]:
+def _valid(stored: Stored) -> Bool[NDArray[np.bool_], "y x"]:
     values = stored.values
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore", over="ignore"):
@@ -126,8 +127,8 @@ def _valid(stored: Stored) -> NDArray[np.bool_]:
 
 
 def _with_units(
-    stored: Stored, valid: NDArray[np.bool_], assumptions: list[str], *, strict: bool
-) -> tuple[Stored, NDArray[np.bool_]]:
+    stored: Stored, valid: Bool[NDArray[np.bool_], "y x"], assumptions: list[str], *, strict: bool
+) -> tuple[Stored, Bool[NDArray[np.bool_], "y x"]]:
     """The numbers with a unit that can be converted; fills in what may be assumed, refuses the rest."""
     units = stored.units.strip() if stored.units is not None else ""
     if stored.planck is not None:
@@ -160,12 +161,12 @@ def _with_units(
     return dataclasses.replace(stored, units="K", facts={**stored.facts, "units": "assumed"}), valid
 
 
-def _inside(stored: Stored, valid: NDArray[np.bool_]) -> bool:
+def _inside(stored: Stored, valid: Bool[NDArray[np.bool_], "y x"]) -> bool:
     lowest, highest = _extremes(stored, valid)
     return lowest >= ASSUMED_LOW_K and highest <= ASSUMED_HIGH_K
 
 
-def _extremes(stored: Stored, valid: NDArray[np.bool_]) -> tuple[float, float]:
+def _extremes(stored: Stored, valid: Bool[NDArray[np.bool_], "y x"]) -> tuple[float, float]:
     """Lowest and highest valid number after scale and offset."""
     if not valid.any():
         return 0.0, 0.0
@@ -174,13 +175,13 @@ def _extremes(stored: Stored, valid: NDArray[np.bool_]) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _range(stored: Stored, valid: NDArray[np.bool_]) -> str:
+def _range(stored: Stored, valid: Bool[NDArray[np.bool_], "y x"]) -> str:
     lowest, highest = _extremes(stored, valid)
     kind = "counts" if stored.values.dtype.kind in "iu" and stored.scale == 1.0 else "values"
     return f"{stored.values.dtype.name} {kind} {lowest:.6g} to {highest:.6g}"
 
 
-def _convert(stored: Stored, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _convert(stored: Stored, valid: Bool[NDArray[np.bool_], "y x"]) -> Float32[NDArray[np.float32], "y x"]:
     """(y, x) float32 kelvin, NaN where not valid; block by block, so that a large scene stays small."""
     temperature = np.full(stored.values.shape, np.nan, dtype=np.float32)
     rows = max(1, _BLOCK // max(stored.values.shape[1], 1))
@@ -198,7 +199,9 @@ def _convert(stored: Stored, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     return temperature
 
 
-def _drop_impossible(temperature: NDArray[np.float32], stored: Stored, assumptions: list[str]) -> None:
+def _drop_impossible(
+    temperature: Float32[NDArray[np.float32], "y x"], stored: Stored, assumptions: list[str]
+) -> None:
     """Refuses a picture that is no temperature; a few impossible pixels become NaN in place, and are told."""
     total = int(np.isfinite(temperature).sum())
     cold, hot = temperature < COLDEST_K, temperature > HOTTEST_K
@@ -218,7 +221,7 @@ def _drop_impossible(temperature: NDArray[np.float32], stored: Stored, assumptio
             assumptions.append(f"{count} {'pixel' if count == 1 else 'pixels'} {words} taken for no data")
 
 
-def _quantization_k(stored: Stored, temperature: NDArray[np.float32]) -> float:
+def _quantization_k(stored: Stored, temperature: Float32[NDArray[np.float32], "y x"]) -> float:
     """The step of packed integers in kelvin, at the median where the relation is curved; 0 for floats."""
     if stored.values.dtype.kind == "f":
         return 0.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyproj
 from affine import Affine
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
 
@@ -97,7 +98,9 @@ def checked_transform(terms: Sequence[float]) -> Affine | None:
     return transform
 
 
-def transform_from_centers(x: NDArray[np.float64], y: NDArray[np.float64], slack: float = 0.0) -> Affine:
+def transform_from_centers(
+    x: Float64[NDArray[np.float64], " x"], y: Float64[NDArray[np.float64], " y"], slack: float = 0.0
+) -> Affine:
     """The transform of pixel corners whose centers are at x (columns) and y (rows), evenly spaced.
 
     Args:
@@ -112,7 +115,7 @@ def transform_from_centers(x: NDArray[np.float64], y: NDArray[np.float64], slack
     return Affine(dx, 0.0, float(x[0]) - dx / 2, 0.0, dy, float(y[0]) - dy / 2)
 
 
-def _unwrapped(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unwrapped(x: Float64[NDArray[np.float64], " n"]) -> Float64[NDArray[np.float64], " n"]:
     """Longitudes that jump from 180 to -180 once, made continuous."""
     if x.size < 3 or not np.abs(x).max() <= 360:
         return x
@@ -124,7 +127,7 @@ def _unwrapped(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([x[: at + 1], x[at + 1 :] - np.sign(steps[at]) * 360.0])
 
 
-def _step(centers: NDArray[np.float64], which: str, slack: float) -> float:
+def _step(centers: Float64[NDArray[np.float64], " n"], which: str, slack: float) -> float:
     if centers.size < 2 or not np.isfinite(centers).all():
         raise UnusableInputError(f"its coordinates of {which} are too few or not finite")
     step = float(centers[-1] - centers[0]) / (centers.size - 1)

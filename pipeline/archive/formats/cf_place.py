@@ -15,6 +15,7 @@ import netCDF4
 import numpy as np
 import pyproj
 from affine import Affine
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
 
@@ -61,7 +62,7 @@ class Axis:
     """
 
     role: str
-    centers: NDArray[np.float64]
+    centers: Float64[NDArray[np.float64], ...]
     slack: float
     units: str
 

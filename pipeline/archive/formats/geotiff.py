@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
@@ -58,8 +59,8 @@ class Raster:
         placement: Where it lies.
     """
 
-    values: NDArray[np.generic]
-    missing: NDArray[np.bool_] | None
+    values: Shaped[NDArray[np.generic], "y x"]
+    missing: Bool[NDArray[np.bool_], "y x"] | None
     description: str
     nodata: float | None
     scale: float

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import netCDF4
 import numpy as np
+from jaxtyping import Bool, Float64, Shaped
 from numpy.typing import NDArray
 
 from pipeline.archive.formats.hdf5_links import refuse_ways_out
@@ -49,8 +50,8 @@ class Packed:
         fills: Stored numbers that mean no data.
     """
 
-    values: NDArray[np.generic]
-    missing: NDArray[np.bool_] | None
+    values: Shaped[NDArray[np.generic], "y x"]
+    missing: Bool[NDArray[np.bool_], "y x"] | None
     scale: float
     offset: float
     units: str | None
@@ -173,7 +174,7 @@ def packed(variable: Variable, path: Path, settings: ArchiveSettings) -> Packed:
     )
 
 
-def coordinate(variable: Variable) -> tuple[NDArray[np.float64], float]:
+def coordinate(variable: Variable) -> tuple[Float64[NDArray[np.float64], ...], float]:
     """A coordinate variable decoded in float64, and the rounding of its stored numbers."""
     attrs = attributes(variable)
     stored = np.asarray(variable[...])
@@ -231,7 +232,7 @@ def _library_error(error: OSError) -> Exception:
     return UnusableInputError(f"is damaged NetCDF ({shortened(error.strerror or error, 80)})")
 
 
-def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> NDArray[np.generic]:
+def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> Shaped[NDArray[np.generic], "y x"]:
     name, shape = shortened(variable.name), variable.shape
     if len(shape) < 2 or any(size != 1 for size in shape[:-2]):
         raise UnusableInputError(
@@ -269,8 +270,8 @@ def _fills(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[float, ...]:
 
 
 def _outside_valid_range(
-    values: NDArray[np.generic], attrs: Mapping[str, Any], scale: float, offset: float
-) -> NDArray[np.bool_] | None:
+    values: Shaped[NDArray[np.generic], "y x"], attrs: Mapping[str, Any], scale: float, offset: float
+) -> Bool[NDArray[np.bool_], "y x"] | None:
     """True outside valid_range or valid_min/valid_max; limits are packed numbers, as CF has it.
 
     Limits of floating point on packed integers are meant unpacked: a common slip that would lose the scene.

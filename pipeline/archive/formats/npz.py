@@ -18,6 +18,7 @@ from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
@@ -47,7 +48,7 @@ class Members:
         self._max_pixels = settings.max_pixels
         self.names = tuple(info.filename.removesuffix(".npy") for info in archive.infolist())
 
-    def picture(self, name: str, kinds: str = "iuf") -> NDArray[Any]:
+    def picture(self, name: str, kinds: str = "iuf") -> Shaped[NDArray[Any], "y x"]:
         """A 2-D member of real numbers, in the machine's byte order."""
         values = self._read(name, self._max_pixels, kinds)
         if values.ndim == 3 and values.shape[0] == 1:
@@ -58,7 +59,7 @@ class Members:
             )
         return values
 
-    def coordinate(self, name: str) -> NDArray[Any]:
+    def coordinate(self, name: str) -> Shaped[NDArray[Any], ...]:
         """A 1-D or 2-D member of real numbers."""
         return self._read(name, self._max_pixels, "iuf")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from pipeline.archive.decode import Stored, stated
@@ -115,7 +116,7 @@ def scene_of(
 
 def _unusable(
     dataset: netCDF4.Dataset, variable: Variable, quality: QualityFlags
-) -> NDArray[np.bool_] | None:
+) -> Bool[NDArray[np.bool_], "y x"] | None:
     """(y, x) true where the flag is not one of the usable; None where the dataset has no such flags."""
     flags = variables(dataset).get(quality.variable)
     if flags is None or flags.shape[-2:] != variable.shape[-2:]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from pipeline.archive.decode import Stored, stated
@@ -101,7 +102,7 @@ def _picture_key(names: Sequence[str], wanted: str | None) -> str:
     )
 
 
-def _missing(members: Members, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+def _missing(members: Members, shape: tuple[int, ...]) -> Bool[NDArray[np.bool_], "y x"] | None:
     """True where `mask` is set or `valid` is not."""
     if "mask" in members.names and "valid" in members.names:
         raise UnusableInputError("has both mask (true = no data) and valid (true = data); one is wanted")
