@@ -81,7 +81,12 @@ class OutputSettings(Branch):
 
     root: Path = Field(Path("out"), description="Folder of products.")
     chunk_px: int = Field(512, ge=64, le=4096, description="Side of a Zarr chunk, in product pixels.")
-    compression: int = Field(3, ge=1, le=19, description="Zstandard level of the Zarr store and the GeoTIFF.")
+    compression: int = Field(
+        3,
+        ge=1,
+        le=19,
+        description="Compression level of the Zarr store and the GeoTIFFs; with deflate 1 to 9.",
+    )
     cog_compression: Literal["zstd", "deflate"] = Field(
         "zstd", description="GeoTIFF compression; deflate for readers without Zstandard."
     )
@@ -96,6 +101,15 @@ class OutputSettings(Branch):
         description="Write an unsharp-masked extra variable `sharpened`; the temperature never is sharpened.",
     )
     institution: str = Field("", description="Who publishes the products; an attribute of the store.")
+
+    @model_validator(mode="after")
+    def _level_exists(self) -> OutputSettings:
+        if self.cog_compression == "deflate" and self.compression > 9:
+            raise ValueError(
+                f"compression {self.compression} with cog_compression deflate: 1 to 9 is wanted; "
+                "zstd goes to 19"
+            )
+        return self
 
 
 class SlurmSettings(Branch):

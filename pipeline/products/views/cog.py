@@ -78,7 +78,7 @@ def write_cog(path: Path, band: _Band, *, context: ViewContext) -> None:
                 path,
                 driver="COG",
                 compress=context.settings.cog_compression.upper(),
-                level=min(context.settings.compression, 9),
+                level=context.settings.compression,
                 predictor="FLOATING_POINT" if floats else "STANDARD",
                 blocksize=BLOCK_PX,
                 bigtiff="IF_SAFER",

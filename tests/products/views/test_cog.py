@@ -59,3 +59,20 @@ def test_nothing_but_the_files_is_left(context):
     assert names == {
         f"demo-0123abcd_x4{end}" for end in (".zarr", ".tif", "_uncertainty.tif", "_quality.tif")
     }
+
+
+@pytest.mark.parametrize("compression", ["zstd", "deflate"])
+def test_every_level_of_compression_is_used(tmp_path, compression):
+    levels = (3, 9, 19) if compression == "zstd" else (1, 6, 9)
+    sizes = []
+    for level in levels:
+        settings = OutputSettings(cog_compression=compression, compression=level)
+        made = make_context(make_enhancement(shape=(60, 60)), tmp_path / f"{level}", settings=settings)
+        write_cogs(made.files.store, made)
+        sizes.append(made.files.temperature_cog.stat().st_size)
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_a_level_that_deflate_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="compression 19 with cog_compression deflate: 1 to 9 is wanted"):
+        OutputSettings(cog_compression="deflate", compression=19)
