@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pystac
+from shapely.geometry import mapping
 
 from pipeline.files import digest_of
 from pipeline.grid import crs_name
@@ -40,12 +41,11 @@ def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
     """The item as plain JSON; the files it lists must exist, their checksums are taken now."""
     enhancement, files = context.enhancement, context.files
     acquired = enhancement.scene.ref.acquired
-    rings = footprint(enhancement.scene.grid)
-    bounds = bounds_degrees(rings)
+    outline = footprint(enhancement.scene.grid)
     item = pystac.Item(
         id=files.stem,
-        geometry=_geometry(rings),
-        bbox=None if bounds is None else list(bounds),
+        geometry=None if outline is None else mapping(outline),
+        bbox=None if outline is None else list(bounds_degrees(outline)),
         datetime=None if acquired is None else from_iso(acquired),
         properties={**_time(context, record), **_properties(context, record)},
         stac_extensions=list(EXTENSIONS),
@@ -99,14 +99,6 @@ def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
         for name, value in record.figures.items()
     }
     return {**figures, **properties}
-
-
-def _geometry(rings: list[list[tuple[float, float]]]) -> dict[str, Any] | None:
-    if not rings:
-        return None
-    if len(rings) == 1:
-        return {"type": "Polygon", "coordinates": [[list(point) for point in rings[0]]]}
-    return {"type": "MultiPolygon", "coordinates": [[[list(point) for point in ring]] for ring in rings]}
 
 
 def _assets(context: ViewContext) -> dict[str, pystac.Asset]:

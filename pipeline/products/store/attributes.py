@@ -140,10 +140,10 @@ def _shared(enhancement: Enhancement) -> dict[str, Any]:
 
 
 def _geospatial(enhancement: Enhancement) -> dict[str, Any]:
-    bounds = bounds_degrees(footprint(enhancement.scene.grid))
-    if bounds is None:
+    outline = footprint(enhancement.scene.grid)
+    if outline is None:
         return {}
-    west, south, east, north = bounds
+    west, south, east, north = bounds_degrees(outline)
     return {
         "geospatial_lon_min": west,
         "geospatial_lat_min": south,

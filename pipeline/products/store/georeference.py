@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import antimeridian
 import numpy as np
+import shapely
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
+from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.grid import Grid, crs_code, crs_name
 
@@ -33,6 +37,7 @@ _SPATIAL_CONVENTION = {
 }
 _UNITS = {"metre": "m", "degree_east": "degrees_east", "degree_north": "degrees_north"}
 _FOOTPRINT_STEPS = 8  # points along each side; a straight side on the map is bent on the globe
+_SLIVER_DEGREES2 = 1e-9  # what is left on the other side where a scene ends at the antimeridian
 
 
 def grid_mapping(grid: Grid) -> dict[str, Any] | None:
@@ -93,79 +98,49 @@ def transform_terms(grid: Grid) -> tuple[float, ...]:
     return tuple(float(term) for term in tuple(grid.transform)[:6])
 
 
-def footprint(grid: Grid) -> list[list[tuple[float, float]]]:
-    """The scene's outline on the globe, as rings of (longitude, latitude) in degrees, closed.
+def footprint(grid: Grid) -> Polygon | MultiPolygon | None:
+    """The scene's outline on the globe in degrees east and north, as GeoJSON wants it (RFC 7946).
 
-    Two rings where the scene crosses the antimeridian (RFC 7946), none where its place is unknown
-    or an edge lies off the globe, as on a full disk.
+    Cut in two where the scene crosses the antimeridian, and closed over a pole that lies in it. None where
+    its place is unknown or an edge lies off the globe, as on a full disk.
     """
     if not grid.georeferenced:
-        return []
-    longitude, latitude = _to_degrees(grid, *_outline(grid))
-    if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
-        return []
-    ring = np.column_stack([np.rad2deg(np.unwrap(np.deg2rad(longitude))), latitude])
-    ring[:, 0] -= 360 * np.floor((ring[:, 0].min() + 180 + 1e-9) / 360)
-    if not np.isclose(ring[0, 0], ring[-1, 0]):  # around a pole the outline does not close in longitude
-        return []
-    if ring[:, 0].max() <= 180 + 1e-9:
-        return [_closed(ring)]
-    west, east = _cut(ring, keep_below=True), _cut(ring, keep_below=False)
-    east[:, 0] -= 360
-    return [_closed(west), _closed(east)]
-
-
-def bounds_degrees(rings: list[list[tuple[float, float]]]) -> tuple[float, float, float, float] | None:
-    """West, south, east, north of a footprint; west is greater than east across the antimeridian."""
-    if not rings:
         return None
-    latitudes = [latitude for ring in rings for _, latitude in ring]
-    west = min(longitude for longitude, _ in rings[0])
-    east = max(longitude for longitude, _ in rings[-1])
-    return west, min(latitudes), east, max(latitudes)
+    outline = _to_degrees(grid, _outline(grid))
+    if not np.isfinite(outline).all():
+        return None
+    fixed = antimeridian.fix_polygon(Polygon(outline), great_circle=False, fix_winding=True)
+    parts = [part for part in getattr(fixed, "geoms", [fixed]) if part.area > _SLIVER_DEGREES2]
+    if not parts:
+        return None
+    whole = shapely.orient_polygons(shapely.union_all(parts))
+    return shapely.transform(whole, lambda points: points.round(6))
 
 
-def _outline(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Map coordinates (x, y) along the border, counterclockwise on a north-up grid, first point repeated."""
+def bounds_degrees(outline: Polygon | MultiPolygon) -> tuple[float, float, float, float]:
+    """West, south, east, north of a footprint; west is greater than east across the antimeridian."""
+    west, south, east, north = antimeridian.bbox(shapely.geometry.mapping(outline))
+    return west, south, east, north
+
+
+def _outline(grid: Grid) -> Float64[NDArray[np.float64], "n 2"]:
+    """Map coordinates (x, y) along the border, first point repeated."""
     along = np.linspace(0, 1, _FOOTPRINT_STEPS, endpoint=False)
     zero, one = np.zeros_like(along), np.ones_like(along)
     column = np.concatenate([zero, along, one, 1 - along, [0]]) * grid.width
     row = np.concatenate([along, one, 1 - along, zero, [0]]) * grid.height
     a, b, c, d, e, f = transform_terms(grid)
-    return a * column + b * row + c, d * column + e * row + f
+    return np.column_stack([a * column + b * row + c, d * column + e * row + f])
 
 
 def _to_degrees(
-    grid: Grid, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    grid: Grid, points: Float64[NDArray[np.float64], "n 2"]
+) -> Float64[NDArray[np.float64], "n 2"]:
     try:
         transformer = Transformer.from_crs(CRS.from_wkt(grid.crs_wkt or ""), "OGC:CRS84", always_xy=True)
-        longitude, latitude = transformer.transform(x, y)
+        return np.column_stack(transformer.transform(*points.T))
     except ProjError:  # a local or engineering system has no place on the globe
-        return np.full_like(x, np.nan), np.full_like(y, np.nan)
-    return np.asarray(longitude, dtype=np.float64), np.asarray(latitude, dtype=np.float64)
-
-
-def _cut(ring: NDArray[np.float64], *, keep_below: bool) -> NDArray[np.float64]:
-    """The part of a ring on one side of 180 degrees east (Sutherland and Hodgman's clipping, one edge)."""
-    side = ring[:, 0] <= 180 if keep_below else ring[:, 0] >= 180
-    points: list[NDArray[np.float64]] = []
-    for start, end, start_in, end_in in zip(ring[:-1], ring[1:], side[:-1], side[1:], strict=True):
-        if start_in:
-            points.append(start)
-        if start_in != end_in:
-            share = (180 - start[0]) / (end[0] - start[0])
-            points.append(np.array([180.0, start[1] + share * (end[1] - start[1])]))
-    return np.array(points)
-
-
-def _closed(ring: NDArray[np.float64]) -> list[tuple[float, float]]:
-    points = [(round(float(longitude), 6), round(float(latitude), 6)) for longitude, latitude in ring]
-    twice_area = sum(
-        x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, points[1:] + points[:1], strict=True)
-    )
-    points = points if twice_area > 0 else points[::-1]  # GeoJSON wants outer rings counterclockwise
-    return points if points[0] == points[-1] else [*points, points[0]]
+        return np.full_like(points, np.nan)
 
 
 def _axes(crs_wkt: str | None) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from affine import Affine
@@ -63,7 +61,7 @@ def test_nothing_is_invented_for_a_scene_without_a_place():
     assert georeference.grid_mapping(grid) is None
     assert georeference.coordinates(grid) == {}
     assert georeference.convention_attributes(grid) == {}
-    assert georeference.footprint(grid) == []
+    assert georeference.footprint(grid) is None
 
 
 def test_a_rotated_grid_has_no_one_dimensional_coordinates():
@@ -74,10 +72,6 @@ def test_a_rotated_grid_has_no_one_dimensional_coordinates():
 def test_coordinates_name_their_axis_and_unit(wkt, unit):
     _, described = georeference.coordinates(Grid(wkt, Affine(1, 0, 0, 0, -1, 0), 2, 2))["x"]
     assert (described["axis"], described["units"]) == ("X", unit)
-
-
-def ring_area(ring):
-    return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise(ring)) / 2
 
 
 @given(
@@ -91,22 +85,41 @@ def test_a_footprint_is_closed_counterclockwise_and_as_large_as_the_scene(west, 
     transform = (
         Affine(step, 0, west, 0, step, south) if south_up else Affine(step, 0, west, 0, -step, south + size)
     )
-    rings = georeference.footprint(Grid(GEOGRAPHIC, transform, 10, 10))
-    assert all(ring[0] == ring[-1] for ring in rings)
-    assert sum(ring_area(ring) for ring in rings) == pytest.approx(size**2, rel=1e-2, abs=1e-4)
-    assert all(-180 <= longitude <= 180 for ring in rings for longitude, _ in ring)
+    outline = georeference.footprint(Grid(GEOGRAPHIC, transform, 10, 10))
+    parts = getattr(outline, "geoms", [outline])
+    assert outline.is_valid
+    assert all(part.exterior.is_ccw for part in parts)
+    assert outline.area == pytest.approx(size**2, rel=1e-2, abs=1e-4)
+    assert all(-180 <= part.bounds[0] < part.bounds[2] <= 180 for part in parts)
 
 
-def test_a_scene_across_the_antimeridian_has_two_rings():
-    rings = georeference.footprint(Grid(GEOGRAPHIC, Affine(1, 0, 175, 0, -1, 5), 10, 10))
-    west, _, east, _ = georeference.bounds_degrees(rings)
-    assert len(rings) == 2
-    assert (west, east) == (175, -175)
+@pytest.mark.parametrize(
+    ("west", "wanted", "parts"),
+    [(175, (175, -175), 2), (180, (-180, -170), 1), (170, (170, 180), 1), (200, (-160, -150), 1)],
+)
+def test_a_scene_near_the_antimeridian_is_cut_only_where_it_crosses(west, wanted, parts):
+    outline = georeference.footprint(Grid(GEOGRAPHIC, Affine(1, 0, west, 0, -1, 5), 10, 10))
+    west, _, east, _ = georeference.bounds_degrees(outline)
+    assert len(getattr(outline, "geoms", [outline])) == parts
+    assert (west, east) == wanted
+
+
+@pytest.mark.parametrize("west", [-180, 0])
+def test_a_globe_goes_all_around(west):
+    outline = georeference.footprint(Grid(GEOGRAPHIC, Affine(1, 0, west, 0, -1, 90), 180, 360))
+    assert georeference.bounds_degrees(outline) == (-180, -90, 180, 90)
+
+
+def test_a_scene_around_the_pole_reaches_it():
+    grid = Grid(CRS.from_epsg(3413).to_wkt(), Affine(1000, 0, -5e5, 0, -1000, 5e5), 1000, 1000)
+    outline = georeference.footprint(grid)
+    assert outline.is_valid
+    assert georeference.bounds_degrees(outline) == pytest.approx((-180, 83.48, 180, 90), abs=0.01)
 
 
 def test_a_full_disk_has_no_outline_on_the_globe():
     grid = Grid(GEOSTATIONARY, Affine(1e5, 0, -5.5e6, 0, -1e5, 5.5e6), 110, 110)
-    assert georeference.footprint(grid) == []
+    assert georeference.footprint(grid) is None
 
 
 def test_a_sinusoidal_tile_is_where_it_is():
