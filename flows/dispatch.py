@@ -12,9 +12,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -37,26 +39,42 @@ log = logging.getLogger(__name__)
 
 WORKER_JOB = "thermal-sr-worker"
 ATTEMPTS = 1000
+SLURM_PATIENCE_S = 60.0
 _REVIVAL = timedelta(hours=1)  # the automations bring a crashed run back within minutes, or nobody does
 _LOST = timedelta(days=1)  # a run that began so long ago and has no product died unnoticed
 
 
-def dispatch(todo: Sequence[SceneRef], settings: Settings) -> list[SceneRef]:
-    """Hand every scene to whom `run.dispatch` names, and say which were handed out.
+@dataclass(frozen=True)
+class Handed:
+    """What was handed out.
 
-    Raises:
-        SettingsError: The deployment or the array's script is not there.
+    Attributes:
+        scenes: Those that others will run now.
+        fault: What went wrong before all of them were, or before workers were asked for.
     """
-    if not todo:
-        return []
-    if settings.run.dispatch == "array":
-        submit_array(len(todo), settings)
-        return list(todo)
-    for ref in todo:
-        run = scene_run(ref, settings)
-        log.info("%s: handed to %s, run %s", ref.scene_id, settings.run.deployment, run.id)
-    ask_for_workers(settings)
-    return list(todo)
+
+    scenes: tuple[SceneRef, ...] = ()
+    fault: Exception | None = None
+
+
+def dispatch(todo: Sequence[SceneRef], settings: Settings) -> Handed:
+    """Hand every scene to whom `run.dispatch` names; nothing is raised, so that a report can be written."""
+    handed: list[SceneRef] = []
+    try:
+        if todo and settings.run.dispatch == "array":
+            submit_array(len(todo), settings)
+            handed = list(todo)
+        elif todo:
+            for ref in todo:
+                run = scene_run(ref, settings)
+                handed.append(ref)
+                log.info("%s: handed to %s, run %s", ref.scene_id, settings.run.deployment, run.id)
+            ask_for_workers(settings)
+    except (SettingsError, OSError, RuntimeError, ObjectNotFound) as error:
+        return Handed(tuple(handed), error)
+    except httpx.HTTPError as error:
+        return Handed(tuple(handed), OSError(f"the Prefect server: {type(error).__name__} {error}"))
+    return Handed(tuple(handed))
 
 
 def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
@@ -167,14 +185,22 @@ def _submit(settings: Settings, script: Path, options: Sequence[str], arguments:
 
 
 def _slurm(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
-    answer = subprocess.run(
-        command,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    """What a command of SLURM prints.
+
+    Raises:
+        OSError: It is not there, fails, or does not answer in time.
+    """
+    try:
+        answer = subprocess.run(
+            command,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=SLURM_PATIENCE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"{command[0]} did not answer within {SLURM_PATIENCE_S:.0f} s") from error
     if answer.returncode:
         raise OSError(f"{command[0]} ended with {answer.returncode}: {' '.join(answer.stderr.split())}")
     return answer.stdout.strip()

@@ -15,22 +15,20 @@ import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import ObjectNotFound
 
-from pipeline.process import STAGES
+from pipeline.stages import percent_done
 
 log = logging.getLogger(__name__)
 
-Listener = Callable[[str, str, float], None]
-"""Called with scene id, stage and the stage's fraction."""
+Listener = Callable[[str, float, str], None]
+"""Called with a scene's id, percent done (0 to 100) and the stage, or at the end with its outcome."""
 
 LISTENER: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
 
-# Where the stages end on a scene's bar, in percent: training and writing take the time.
-_ENDS = dict(zip(STAGES, (3, 5, 55, 60, 85, 88, 99, 100), strict=True))
 _COARSE_PERCENT = 10.0
 
 
 class SceneProgress:
-    """A `pipeline.process.Progress` for one scene; it changes itself, remembering what was last sent."""
+    """Told of one scene's stages, it tells the listener and the server; it changes itself."""
 
     def __init__(self, scene_id: str, key: str) -> None:
         self._scene_id = scene_id
@@ -43,9 +41,9 @@ class SceneProgress:
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Tell the listener at once, the server at coarse steps and at every new stage."""
-        if self._listener is not None:
-            self._listener(self._scene_id, stage, fraction)
         percent = percent_done(stage, fraction)
+        if self._listener is not None:
+            self._listener(self._scene_id, percent, stage)
         news = stage != self._sent_stage or percent - self._sent_percent >= _COARSE_PERCENT or percent >= 100
         if news and self._artifact is not None:
             with server_may_be_away(f"{self._scene_id}: progress"):
@@ -61,12 +59,3 @@ def server_may_be_away(what: str) -> Iterator[None]:
         yield
     except (httpx.HTTPError, ObjectNotFound) as error:
         log.warning("%s not told to the server: %s", what, " ".join(str(error).split()))
-
-
-def percent_done(stage: str, fraction: float) -> float:
-    """0 to 100 over the whole scene."""
-    order = list(_ENDS)
-    end = _ENDS[stage]
-    position = order.index(stage)
-    start = _ENDS[order[position - 1]] if position else 0
-    return start + (end - start) * min(max(fraction, 0.0), 1.0)

@@ -22,7 +22,8 @@ from prefect.tasks import Task
 
 from flows.progress import SceneProgress, server_may_be_away
 from pipeline.errors import UnreadableInputError
-from pipeline.process import failed_record, process_scene
+from pipeline.outcomes import failed_record
+from pipeline.process import process_scene
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 

@@ -10,7 +10,7 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.archive.discover import Discovery, discover
 from pipeline.files import text_digest, write_json
 from pipeline.products import layout
 from pipeline.products.publish import read_records
+from pipeline.recipe import PATCH_PX, Recipe
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 from pipeline.times import iso_utc, now_utc
@@ -105,37 +106,41 @@ def plan_night(settings: Settings) -> Plan:
         duplicates=tuple(discovery.duplicates),
         left_out=tuple(discovery.left_out),
     )
-    return share(plan, settings.run.shard) if settings.run.shard else plan
+    return share(plan, settings.run.shard, settings.archive.root) if settings.run.shard else plan
 
 
-def share(plan: Plan, shard: str) -> Plan:
+def share(plan: Plan, shard: str, root: Path) -> Plan:
     """The K-th of N shares of a plan, for shard "K/N".
 
-    A scene's share is told by its content and another file's by its path, so that every machine
-    draws the same shares and the reports of all shares add up to the whole.
+    A scene's share is told by its content and another file's by its path below the archive's root, so that
+    every machine draws the same shares, wherever it has the archive, and the reports of all shares add up.
     """
     part, _, parts = shard.partition("/")
+    above = len(str(root.absolute())) + 1
 
     def mine(key: str) -> bool:
         return int(text_digest(key)[:8], 16) % int(parts) == int(part) - 1
+
+    def mine_below(path: str) -> bool:
+        return mine(path[above:] or Path(path).name)
 
     return Plan(
         todo=tuple(ref for ref in plan.todo if mine(ref.digest)),
         done=tuple(entry for entry in plan.done if mine(entry[0].digest)),
         ended=tuple(record for record in plan.ended if mine(record.ref.digest)),
         refused=tuple(entry for entry in plan.refused if mine(entry[0].digest)),
-        waiting=tuple(entry for entry in plan.waiting if mine(entry[0])),
-        duplicates=tuple(entry for entry in plan.duplicates if mine(entry[0])),
-        left_out=tuple(entry for entry in plan.left_out if mine(entry[0])),
+        waiting=tuple(entry for entry in plan.waiting if mine_below(entry[0])),
+        duplicates=tuple(entry for entry in plan.duplicates if mine_below(entry[0])),
+        left_out=tuple(entry for entry in plan.left_out if mine_below(entry[0])),
     )
 
 
 def _discover(settings: Settings) -> Discovery:
-    """Discover with the digests of unchanged files remembered from the last time."""
+    """Discover with the digests of unchanged files remembered from the last time, where OUT exists."""
     cache = layout.scratch_root(settings.output.root) / DIGEST_CACHE
     known = _read_digests(cache)
     discovery = discover(settings.archive, known)
-    if discovery.digests != known:
+    if discovery.digests != known and settings.output.root.is_dir():
         try:
             write_json(cache, {path: list(entry) for path, entry in discovery.digests.items()})
         except OSError as error:  # a cache: the next night hashes again
@@ -165,6 +170,7 @@ class Report:
         records: One for each scene that this run worked on.
         plan: What had been found.
         dispatched: Scenes handed to other workers, whose records come later.
+        faults: What ended the night before all scenes were run or handed out, a line each.
     """
 
     run_id: str
@@ -173,7 +179,14 @@ class Report:
     recipe: str
     records: tuple[Record, ...]
     plan: Plan
-    dispatched: tuple[SceneRef, ...] = field(default=())
+    dispatched: tuple[SceneRef, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> tuple[SceneRef, ...]:
+        """Scenes that were to be done and were neither run nor handed out: the next night takes them."""
+        taken = {ref.scene_id for ref in (*self.dispatched, *(record.ref for record in self.records))}
+        return tuple(ref for ref in self.plan.todo if ref.scene_id not in taken)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -184,6 +197,7 @@ class Report:
         return {
             **counts,
             "dispatched": len(self.dispatched),
+            "left for the next run": len(self.left),
             "already done": len(self.plan.done),
             "ended earlier": len(self.plan.ended),
             "waiting": len(self.plan.waiting),
@@ -208,6 +222,8 @@ class Report:
             "counts": self.counts,
             "scenes": [record.to_json() for record in self.records],
             "dispatched": [ref.to_json() for ref in self.dispatched],
+            "left": [ref.to_json() for ref in self.left],
+            "faults": list(self.faults),
             "already_done": [
                 {"scene_id": ref.scene_id, "product": product} for ref, product in self.plan.done
             ],
@@ -226,6 +242,7 @@ def make_report(
     plan: Plan,
     records: Sequence[Record] = (),
     dispatched: Sequence[SceneRef] = (),
+    faults: Sequence[str] = (),
 ) -> Report:
     """The report of a run that ends now."""
     return Report(
@@ -236,6 +253,23 @@ def make_report(
         records=tuple(records),
         plan=plan,
         dispatched=tuple(dispatched),
+        faults=tuple(faults),
+    )
+
+
+def cost_remark(recipe: Recipe) -> str:
+    """What a recipe of many passes costs, to be said before it starts; "" for the whole picture at once."""
+    recipe = recipe.resolved()
+    infer = recipe.infer
+    if recipe.detail == "none" or infer.mode == "whole":
+        return ""
+    patch_px = infer.patch_px or PATCH_PX[recipe.scale]
+    stride_px = patch_px * (1 - (infer.overlap_fraction if "blend" in infer.mode else 0.0))
+    shifts = infer.num_shift_passes if "shifts" in infer.mode else 1
+    times = shifts * ((patch_px + 2 * (infer.context_px or 0)) / stride_px) ** 2
+    return (
+        f'recipe.infer.mode "{infer.mode}" applies the network at least {times:.1f} times as often '
+        'as "whole", and takes as many times the seconds'
     )
 
 
@@ -256,7 +290,8 @@ def report_markdown(report: Report, settings: Settings) -> str:
         " · ".join(f"{number} {word}" for word, number in report.counts.items() if number) or "nothing found"
     )
     lines = [f"# Night report {report.run_id}", "", f"{report.found} inputs: {counts}", ""]
-    if not report.records and not report.dispatched:
+    lines += [f"**The night ended early**: {_plain(fault)}\n" for fault in report.faults]
+    if not report.records and not report.dispatched and not report.left:
         lines.append("No new scenes.")
     for record in sorted(report.records, key=lambda record: (record.status == "done", record.ref.scene_id)):
         reason = f": {record.reason}" if record.reason else ""

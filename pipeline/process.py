@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import platform
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pipeline.archive import read_scene
-from pipeline.errors import SettingsError, SkippedSceneError, UnreadableInputError, UnusableInputError
-from pipeline.files import digests_of, write_json
+from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
+from pipeline.files import write_json
 from pipeline.grid import Window
-from pipeline.memory import forget_peak, peak_mib
+from pipeline.outcomes import outcome, remark
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
 from pipeline.products.publish import publish, read_record, write_record
@@ -34,19 +29,19 @@ from pipeline.products.store.statistics import StoreSummary
 from pipeline.products.store.zarr_store import open_store, temperature_name, write_store
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.all_views import VIEWS
+from pipeline.provenance import make_manifest, outside_provenance
 from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
 from pipeline.settings import Settings
+from pipeline.stages import Clock
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.networks.device import share_threads
-from pipeline.text import one_line
 from pipeline.tile_cluster import tile_scheduler
 from pipeline.times import now_utc
 from pipeline.training_state import KeptTraining, checkpoint_path
 
 log = logging.getLogger(__name__)
 
-STAGES = ("read", "normalize", "train", "judge", "write", "check", "views", "publish")
 BYTES_PER_PIXEL = 30  # store, staged GeoTIFFs and their copies, pictures: measured 22, with room
 
 
@@ -56,7 +51,7 @@ def process_scene(ref: SceneRef, settings: Settings, *, progress: Progress = qui
     Args:
         ref: The scene; its files are read, nothing is written beside them.
         settings: The whole tree; each stage gets its own branch.
-        progress: Told of every stage, several times for the long ones.
+        progress: Told of every stage (see `STAGES`), several times for the long ones.
 
     Returns:
         The outcome. A product that is already there for this content and recipe is left alone and
@@ -69,36 +64,17 @@ def process_scene(ref: SceneRef, settings: Settings, *, progress: Progress = qui
     out, label = settings.output.root, settings.recipe.label
     if (product := layout.find_product(out, label, ref.digest)) is not None:
         return read_record(product)
-    clock = _Clock()
+    clock = Clock(progress)
     try:
-        with clock("read"):
-            progress("read", 0.0)
-            scene = read_scene(ref, settings.archive)
-            _refuse_too_empty(scene, settings.archive.min_valid_fraction)
-        record = _sharpen(scene, settings, clock=clock, progress=progress)
+        clock("read", 0.0)
+        scene = read_scene(ref, settings.archive)
+        _refuse_too_empty(scene, settings.archive.min_valid_fraction)
+        record = _sharpen(scene, settings, clock)
     except (UnusableInputError, SkippedSceneError) as error:
         status: Status = "skipped" if isinstance(error, SkippedSceneError) else "refused"
-        record = _outcome(ref, settings, status, str(error), clock=clock)
+        record = outcome(ref, settings, status, str(error), clock=clock)
         write_record(out, label, record)
-    log.info("%s: %s in %.0f s%s", ref.scene_id, record.status, sum(clock.seconds.values()), _remark(record))
-    return record
-
-
-def refused_record(ref: SceneRef, settings: Settings, reason: str) -> Record:
-    """The record of an input that no reader can take, written beside the products."""
-    record = _outcome(ref, settings, "refused", reason)
-    write_record(settings.output.root, settings.recipe.label, record)
-    log.warning("%s: refused, %s", ref.scene_id, reason)
-    return record
-
-
-def failed_record(ref: SceneRef, settings: Settings, reason: str) -> Record:
-    """The record of a scene whose run ended in an error; it is tried again next time."""
-    record = _outcome(ref, settings, "failed", reason)
-    try:
-        write_record(settings.output.root, settings.recipe.label, record)
-    except OSError as error:  # the disk that made the run fail is likely still full: the report says it
-        log.warning("%s: its record could not be written: %s", ref.scene_id, error)
+    log.info("%s: %s in %.0f s%s", ref.scene_id, record.status, sum(clock.seconds.values()), remark(record))
     return record
 
 
@@ -117,13 +93,14 @@ def resolve_device(wanted: str) -> torch.device:
     return device
 
 
-def _sharpen(scene: Scene, settings: Settings, *, clock: _Clock, progress: Progress) -> Record:
+def _sharpen(scene: Scene, settings: Settings, clock: Clock) -> Record:
+    """The product of a scene, published; its record also says what publishing took."""
     ref, out, label = scene.ref, settings.output.root, settings.recipe.label
     _refuse_full_disk(scene, settings)
     device = resolve_device(settings.run.device)
     threads = share_threads(settings.run.workers, settings.run.threads)
     kept = KeptTraining(ref, settings)
-    with clock("enhance"), kept.flushed():
+    with kept.flushed():
         enhancement = enhance(
             scene,
             settings.recipe,
@@ -131,37 +108,32 @@ def _sharpen(scene: Scene, settings: Settings, *, clock: _Clock, progress: Progr
             prior=load_prior(settings.recipe),
             kernel=load_kernel(settings.recipe),
             checkpoint=kept.checkpoint,
-            progress=progress,
+            progress=clock,
         )
-    made = {**enhancement.provenance, **_provenance(scene, device, threads)}
+    made = {**enhancement.provenance, **outside_provenance(scene, device, threads)}
     enhancement = dataclasses.replace(enhancement, provenance=made)
     final = layout.product_folder(out, label, ref)
     staging = layout.make_staging_folder(final)
     try:
-        record = _fill(staging, enhancement, settings, clock=clock, progress=progress, final=final)
-        progress("publish", 0.0)
-        publish(staging, final, _manifest(ref, settings))
+        record = _fill(staging, enhancement, settings, clock=clock, final=final)
+        clock("publish", 0.0)
+        publish(staging, final, make_manifest(ref, settings))
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # gone already where it was published
     shutil.rmtree(checkpoint_path(ref, settings).parent, ignore_errors=True)
-    progress("publish", 1.0)
-    return record
+    clock("publish", 1.0)
+    return dataclasses.replace(record, timings_s=clock.seconds)
 
 
 def _fill(
-    staging: Path,
-    enhancement: Enhancement,
-    settings: Settings,
-    *,
-    clock: _Clock,
-    progress: Progress,
-    final: Path,
+    staging: Path, enhancement: Enhancement, settings: Settings, *, clock: Clock, final: Path
 ) -> Record:
     """Everything that a product's folder holds, but the manifest."""
     ref, output = enhancement.scene.ref, settings.output
     files = layout.ProductFiles(staging, ref.scene_id, enhancement.scale)
     scratch = layout.scratch_folder(output.root, settings.recipe.label, ref.scene_id)
-    with clock("write"), tile_scheduler(settings.run, scratch / "cluster") as scheduler:
+    clock("write", 0.0)
+    with tile_scheduler(settings.run, scratch / "cluster") as scheduler:
         summary = write_store(
             enhancement,
             files.store,
@@ -169,21 +141,19 @@ def _fill(
             compression=output.compression,
             tile_px=settings.run.tile_px,
             workers=settings.run.tiles_at_a_time,
-            progress=lambda done, count: progress("write", done / count),
+            progress=lambda done, count: clock("write", done / count),
             institution=output.institution,
             extra_attributes={"recipe": settings.recipe.label},
             sharpened=output.sharpened,
             scheduler=scheduler,
         )
-    progress("check", 0.0)
-    with clock("check"):
-        figures = {**enhancement.figures, **summary.figures(), **_check(enhancement, files.store)}
+    clock("check", 0.0)
+    figures = {**enhancement.figures, **summary.figures(), **_check(enhancement, files.store)}
     context = _context(enhancement, files, settings, summary=summary, figures=figures)
-    for number, (name, view) in enumerate(VIEWS.items()):
-        progress("views", number / len(VIEWS))
-        with clock(name):
-            view(files.store, context)
-    record = _outcome(
+    for number, view in enumerate(VIEWS.values()):
+        clock("views", number / len(VIEWS))
+        view(files.store, context)
+    record = outcome(
         ref,
         settings,
         "fell back" if enhancement.fallback else "done",
@@ -237,39 +207,6 @@ def _context(
     )
 
 
-def _outcome(
-    ref: SceneRef,
-    settings: Settings,
-    status: Status,
-    reason: str,
-    *,
-    product: str = "",
-    figures: Mapping[str, float | str | None] | None = None,
-    clock: _Clock | None = None,
-    assumptions: tuple[str, ...] = (),
-) -> Record:
-    return Record(
-        ref=ref,
-        status=status,
-        reason=one_line(reason),
-        recipe=settings.recipe.label,
-        product=product,
-        figures={**(figures or {}), **({"peak_memory_mib": clock.peak_mib} if clock else {})},
-        timings_s={name: round(value, 3) for name, value in (clock.seconds if clock else {}).items()},
-        assumptions=assumptions,
-        context=settings.context,
-        finished=now_utc(),
-    )
-
-
-def _remark(record: Record) -> str:
-    if record.reason:
-        return f": {record.reason}"
-    shown = ("consistency_rmse_k", "consistency_bias_k", "selftest_skill_vs_bicubic", "gain")
-    numbers = [f"{name} {record.figures[name]:.4g}" for name in shown if record.figures.get(name) is not None]
-    return f", {', '.join(numbers)}" if numbers else ""
-
-
 def _refuse_too_empty(scene: Scene, least: float) -> None:
     if scene.valid_fraction < least or not scene.valid.any():
         raise SkippedSceneError(
@@ -287,65 +224,3 @@ def _refuse_full_disk(scene: Scene, settings: Settings) -> None:
             f"{scene.ref.scene_id}: {needed / 1e9:.2f} GB of free disk may be needed for its product, "
             f"{free / 1e9:.2f} GB are free; make room and run again"
         )
-
-
-def _manifest(ref: SceneRef, settings: Settings) -> dict[str, Any]:
-    """What the product was made of. A file that was written to meanwhile is no longer what was read."""
-    files = [Path(file) for file in ref.files]
-    found, each = digests_of(files)
-    if found != ref.digest:
-        raise UnreadableInputError(
-            f"{ref.scene_id}: its files changed while it was sharpened; the new content is a new scene"
-        )
-    inputs = [
-        {"name": file.name, "size": file.stat().st_size, "sha256": digest}
-        for file, digest in zip(files, each, strict=True)
-    ]
-    return {
-        "content_digest": ref.digest,
-        "recipe": settings.recipe.label,
-        "recipe_digest": settings.recipe.digest,
-        "inputs": inputs,
-        "code_version": version("thermal-sr"),
-    }
-
-
-def _provenance(scene: Scene, device: torch.device, threads: int) -> dict[str, Any]:
-    """What is known only outside the science: files, software, machine."""
-    packages = ("thermal-sr", "torch", "numpy", "scipy", "xarray", "zarr", "rasterio", "netCDF4", "dask")
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
-    return {
-        "inputs": [Path(file).name for file in scene.ref.files],
-        "content_digest": scene.ref.digest,
-        "reader": scene.ref.reader,
-        "facts": dict(scene.facts),
-        "assumptions": list(scene.assumptions),
-        "sensor": dataclasses.asdict(scene.sensor),
-        "software": {package: version(package) for package in packages}
-        | {"python": platform.python_version()},
-        "device": {"type": device.type, "name": name, "threads": threads},
-    }
-
-
-class _Clock:
-    """Seconds by stage, and the memory of them all; changes itself."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        forget_peak()
-
-    @property
-    def peak_mib(self) -> int:
-        return peak_mib()
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from affine import Affine
 
-from flows.demo import synthetic_truth
 from pipeline.grid import Grid
 from pipeline.scene import Scene, SceneRef, Sensor
+from pipeline.simulate import synthetic_truth
 from pipeline.superres.sensing.degrade import Degrade
 
 SENSOR = Sensor("test sensor", 70.0, 0.4, 0.0, float("nan"), "made for tests")

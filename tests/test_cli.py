@@ -1,10 +1,13 @@
 """The verbs that look and check: one line for every wrong input, and nothing that a name can break."""
 
+import json
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app, settings_for
+from flows.cli import app
+from pipeline.commands.options import settings_for
 from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.products.publish import publish
 from tests.products.known import manifest_of, stage_product
@@ -52,3 +55,35 @@ def test_a_product_that_was_replaced_is_not_reported_as_damaged_for_ever(tmp_pat
     staging, final = stage_product(tmp_path)
     publish(staging, final, manifest_of())
     assert "1 checked, 0 damaged" in call("verify", tmp_path).output
+
+
+def test_redo_needs_no_archive(tmp_path):
+    assert (
+        "0 scenes will be taken"
+        in call("redo", tmp_path, "--error", "x", "--set", "archive.root=/gone").output
+    )
+
+
+def test_plan_creates_nothing_where_there_is_no_output_folder(tmp_path):
+    np.savez(tmp_path / "plain.npz", temperature=KELVIN, units="K")
+    call("plan", tmp_path / "plain.npz", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_plan_leaves_out_days_as_run_does(tmp_path):
+    for day in ("20260801", "20260805"):
+        np.savez(tmp_path / f"scene_{day}T100000.npz", temperature=KELVIN + int(day[-1]), units="K")
+    words = ("plan", tmp_path, tmp_path / "out", "--set", "archive.settle_s=0", "--json")
+    rows = json.loads(call(*words, "--since", "2026-08-02", "--until", "2026-08-31").stdout)["files"]
+    actions = {row["file"]: row["action"] for row in rows}
+    assert actions == {"scene_20260801T100000.npz": "leave", "scene_20260805T100000.npz": "process"}
+
+
+def test_info_of_a_product_says_what_it_is(tmp_path):
+    staging, final = stage_product(tmp_path, views=True)
+    product = publish(staging, final, manifest_of())
+    for path in (product, next(product.glob("*.zarr")), next(product.glob("*.tif"))):
+        facts = json.loads(call("info", path, "--json").stdout)
+        assert facts["product"] == product.name
+        assert facts["outcome"] == "done"
+        assert facts["size_px"]

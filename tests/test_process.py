@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from flows.demo import write_demo_archive
 from pipeline.archive.discover import discover
 from pipeline.errors import UnreadableInputError
 from pipeline.figures import FIGURES
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.night import plan_night
-from pipeline.process import STAGES, process_scene
+from pipeline.process import process_scene
 from pipeline.products.publish import verify
 from pipeline.settings_sources import load_settings
+from pipeline.simulate import write_demo_archive
+from pipeline.stages import STAGES
 
 QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0")
 
@@ -177,7 +178,7 @@ KILLED = """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "train"])
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES if stage.name != "train"])
 def test_kill_9_at_any_stage_leaves_nothing_visible_and_the_next_run_finishes(stage, demo_archive, tmp_path):
     script = textwrap.dedent(KILLED.format(quick=QUICK))
     arguments = [sys.executable, "-W", "ignore", "-c", script, str(demo_archive), str(tmp_path), stage]

@@ -29,3 +29,19 @@ def test_the_counts_add_up_to_all_that_was_found():
     report = make_report("run", datetime(2026, 8, 1, tzinfo=UTC), Settings(), plan=plan)
     assert report.found == sum(report.counts.values()) == 3
     assert report.to_json()["left_out"] == [dict(zip(("file", "reason"), left_out, strict=True))]
+
+
+def test_scenes_that_were_neither_run_nor_handed_out_are_counted_as_left():
+    refs = [SceneRef(f"scene-0000000{number}", "npz", ("a.npz",), f"{number}" * 64) for number in range(3)]
+    report = make_report(
+        "run",
+        datetime(2026, 8, 1, tzinfo=UTC),
+        Settings(),
+        plan=Plan(todo=tuple(refs)),
+        records=[Record(refs[0], "done", "", "x")],
+        dispatched=refs[1:2],
+        faults=["sbatch ended with 1: no"],
+    )
+    assert report.left == (refs[2],)
+    assert sum(report.counts.values()) == report.found == 3
+    assert "The night ended early**: sbatch ended with 1: no" in report_markdown(report, Settings())

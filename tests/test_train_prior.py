@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flows.demo import synthetic_truth
 from pipeline.errors import SettingsError
 from pipeline.evaluate import degradation
 from pipeline.settings_sources import load_settings
+from pipeline.simulate import synthetic_truth
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from flows.demo import synthetic_truth
 from pipeline.archive.discover import discover
 from pipeline.process import process_scene
 from pipeline.settings_sources import load_settings
+from pipeline.simulate import synthetic_truth
 
 
 class Watch:

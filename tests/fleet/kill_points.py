@@ -108,7 +108,7 @@ class Killer:
             self(event.removeprefix("os."), str(arguments[0]))
 
     def progress(self, name: str, fraction: float) -> None:
-        """A `pipeline.process.Progress`; the views are told apart by their share of the stage."""
+        """Told of the progress; the views are told apart by their share of the stage."""
         if name == "views":
             name = ("cog", "pictures", "card")[min(2, round(fraction * 3))]
         self(name, str(fraction))

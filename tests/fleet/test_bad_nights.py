@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.night import plan_night
-from pipeline.process import failed_record, process_scene
+from pipeline.outcomes import failed_record
+from pipeline.process import process_scene
 from pipeline.products.layout import published_folders
 from pipeline.products.publish import verify
 from tests.fleet.tiny import CHEAP, cheap_settings, write_archive, write_scene

@@ -1,0 +1,9 @@
+"""The verbs of `thermal-sr` that need no orchestrator, one a module; `flows.cli` gathers them.
+
+A verb imports at its top only what is quick to import, so that `--help` and a wrong option answer at once.
+
+    options      what verbs share: arguments, consoles, exit codes
+    plan, info   look before you run                verify, evaluate   is it whole, is it right
+    settings     every setting                      train_prior        a prior from archives
+    redo         forget why scenes have no product  catalog            the table of all products
+"""

@@ -1,0 +1,74 @@
+"""`evaluate`: Wald's protocol on one scene."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.commands.options import (
+    JsonOption,
+    SetOption,
+    SettingsOption,
+    out_console,
+    print_json,
+    settings_for,
+)
+
+COLUMNS = {
+    "rmse_k": "RMSE K",
+    "bias_k": "bias K",
+    "psnr_db": "PSNR dB",
+    "ssim": "SSIM",
+    "consistency_k": "consistency K",
+    "detail_gain": "detail gain",
+    "detail_correlation": "correlation",
+    "seam_index": "seam",
+    "shift_lr_px": "shift px",
+    "process_s": "process s",
+}
+
+
+def evaluate(
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="One scene, taken for the truth.")],
+    scale: Annotated[
+        int | None, typer.Option("--scale", help="Linear enlargement; the recipe's by default.")
+    ] = None,
+    degradation: Annotated[
+        str, typer.Option("--degradation", help="mtf, mtf:SIGMA (in coarse pixels), area or bicubic.")
+    ] = "mtf",
+    noise: Annotated[
+        float, typer.Option("--noise", min=0.0, help="Noise of the degraded scene, in kelvin.")
+    ] = 0.0,
+    size: Annotated[
+        int, typer.Option("--size", min=64, help="Side of the part used, in reference pixels.")
+    ] = 512,
+    settings: SettingsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Degrade a scene, sharpen it, and compare with what it was.
+
+    Beside the product stand methods that learn nothing.
+    """
+    from pipeline.commands.one_scene import read_only_scene
+    from pipeline.evaluate import degradation as degradation_named
+    from pipeline.evaluate import evaluate as evaluate_scene
+
+    factor = [] if scale is None else [f"recipe.scale={scale}"]
+    tree = settings_for(reference, None, settings, [*(assignments or []), *factor])
+    degraded = degradation_named(degradation, tree.recipe.scale)
+    result = evaluate_scene(read_only_scene(tree), tree, degraded=degraded, noise_k=noise, size_px=size)
+    if as_json:
+        print_json({**result, "degradation": degradation})
+        return
+    table = Table("method", *COLUMNS.values(), title=f"x{tree.recipe.scale}, {degradation}")
+    for method, figures in result["methods"].items():
+        shown = (figures[name] for name in COLUMNS)
+        table.add_row(method, *("-" if math.isnan(value) else f"{value:.4f}" for value in shown))
+    out_console.print(table)
+    out_console.print(f"recipe {result['recipe']}, gain {result['gain']:.2f} {escape(result['fallback'])}")

@@ -1,0 +1,30 @@
+"""The one scene that `info` and `evaluate` are given."""
+
+from __future__ import annotations
+
+from pipeline.archive import read_scene
+from pipeline.archive.discover import discover
+from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
+from pipeline.scene import Scene
+from pipeline.settings import Settings
+
+
+def read_only_scene(settings: Settings) -> Scene:
+    """The scene in the file that `archive.root` names, however young the file is.
+
+    Raises:
+        SettingsError: The archive is a folder.
+        UnusableInputError: The file is no scene, or a night would skip it.
+    """
+    path = settings.archive.root
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder; name one scene, or use `plan`")
+    impatient = settings.archive.model_copy(update={"settle_s": 0.0, "since": None, "until": None})
+    discovery = discover(impatient, {})
+    if discovery.scenes:
+        try:
+            return read_scene(discovery.scenes[0], impatient)
+        except SkippedSceneError as error:  # a night goes on without it; here there is nothing else
+            raise UnusableInputError(str(error)) from error
+    reasons = [reason for _, reason in [*discovery.refused, *discovery.waiting]]
+    raise UnusableInputError(reasons[0] if reasons else f"{path.name}: not a scene that a reader knows")

@@ -1,0 +1,47 @@
+"""`--help` is the manual: fast, in groups, and every summary on one line."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import VERBS, app
+
+
+def shown(*words):
+    return CliRunner().invoke(
+        app, [*words], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}, catch_exceptions=False
+    )
+
+
+def test_every_summary_fits_on_a_line_of_80_columns():
+    lines = shown("--help").output.splitlines()
+    for verbs in VERBS.values():
+        for name, verb in verbs.items():
+            summary = verb.__doc__.splitlines()[0]
+            assert any(line.split()[1:2] == [name] and summary in line for line in lines), (name, summary)
+
+
+def test_groups_come_in_the_order_of_a_users_day_and_run_is_first():
+    text = shown("--help").output
+    places = [text.index(f"─ {group} ─") for group in ("Run", "Look", "Check", "Learn", "Operate")]
+    assert places == sorted(places)
+    assert text.index(" run ") < text.index(" plan ")
+
+
+def test_the_old_name_of_train_prior_works_and_is_not_shown():
+    assert shown("learn", "--help").exit_code == 0
+    assert "learn " not in shown("--help").output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["plan", "--no-such-option"]])
+def test_help_imports_neither_torch_nor_prefect(words):
+    script = (
+        "import sys\nfrom flows.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'prefect', 'rasterio', 'netCDF4', 'xarray', 'dask'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    answer = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr[-500:]
