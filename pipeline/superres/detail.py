@@ -6,6 +6,7 @@ that is an answer too, and an honest one.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ from pipeline.superres.applying.method import Method
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.bases.base import Base, back_projected_base, fit_base
 from pipeline.superres.bases.projection import Projection
-from pipeline.superres.networks import build_network
+from pipeline.superres.networks import build_network, count_parameters
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import Prepared
@@ -43,7 +44,7 @@ class Detail:
         network: In evaluation mode, its units set for this scene; None to publish the base.
         reason: Why there is none though the recipe asks for one; "" where it does not ask.
         held_out: (y, x), true where a training on this scene never looked; None without such a training.
-        prior: What other scenes taught it; None where this scene alone did.
+        prior: What other scenes taught it, before it was trained on this one; None where they did not.
         fed: Whether that prior was taught by this very scene: then the scene cannot judge it.
         report: How the training on the scene went, if there was one.
         facts: For the provenance; plain JSON.
@@ -57,6 +58,11 @@ class Detail:
     fed: bool = False
     report: TrainingReport | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> bool:
+        """Whether its weights were changed by this scene."""
+        return self.held_out is not None or (self.report is not None and self.prior is None)
 
     @property
     def wanted(self) -> bool:
@@ -81,7 +87,7 @@ def find_detail(
         recipe: Resolved.
         base: What the scene's own network adds to.
         device: Where it trains.
-        prior: Used instead of a training where it has weights for the scale.
+        prior: What `recipe.prior` names: published as it is, or where a training on the scene starts.
         checkpoint: Keeps the training's state.
         progress: Told how much of the training is done.
     """
@@ -89,7 +95,15 @@ def find_detail(
         return Detail(base, facts={"source": "none"})
     if recipe.detail == "prior" and prior is not None:
         return detail_of_prior(prepared, prior)
-    return _train_here(prepared, recipe, base=base, device=device, checkpoint=checkpoint, progress=progress)
+    return _train_here(
+        prepared,
+        recipe,
+        base=base,
+        device=device,
+        prior=prior,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
 
 
 def detail_of_prior(prepared: Prepared, prior: Prior) -> Detail:
@@ -140,35 +154,42 @@ def _train_here(
     *,
     base: Base,
     device: torch.device,
+    prior: Prior | None,
     checkpoint: Checkpoint | None,
     progress: Callable[[float], None],
 ) -> Detail:
-    network = build_network(recipe.network, recipe.scale, seed=recipe.seed)
+    """A network trained on this scene, from a prior's weights or from nothing."""
+    if prior is None:
+        start, network = Detail(base), build_network(recipe.network, recipe.scale, seed=recipe.seed)
+    else:
+        start = detail_of_prior(prepared, prior)
+        network = prior.network(recipe.scale)
     held_out = held_out_blocks(prepared.lr.shape, recipe.seed) if recipe.gate.enabled else None
     facts = {
-        "source": "this scene alone",
-        "name": recipe.network.name,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "source": "this scene alone" if prior is None else "this scene, from a prior",
+        "parameters": count_parameters(network),
         "reach_px": network.reach_px,
     }
     noise = prepared.noise / prepared.units.scale_k
+    flips = recipe.pairs.flips and prepared.degrade.symmetric
     try:
         pairs = make_pairs(
             prepared.units.normalize(prepared.lr),
             prepared.valid,
             lambda hr: np.asarray(prepared.degrade(hr)),
-            base.in_units(prepared.units.scale_k),
+            start.base.in_units(prepared.units.scale_k),
             scale=recipe.scale,
-            settings=recipe.pairs.model_copy(
-                update={"flips": recipe.pairs.flips and prepared.degrade.symmetric}
-            ),
+            settings=recipe.pairs.model_copy(update={"flips": flips}),
             generator=Stream.PAIRS.generator(recipe.seed),
             noise=noise,
             held_out=held_out,
         )
     except ValueError as error:
-        return Detail(base, reason=f"nothing to learn from: {error}", facts=facts)
-    calibrate(network, pairs, noise)
+        return _not_trained(start, f"nothing to learn from: {error}", facts)
+    if prior is None:
+        calibrate(network, pairs, noise)
+    else:  # its `sigma` is what the archive's scenes lack, and part of what it learned
+        network.calibrate(unit=pairs.unit, noise=noise)
     report = train(
         network,
         pairs,
@@ -179,11 +200,20 @@ def _train_here(
         progress=lambda step, planned, _: progress(step / max(planned, 1)),
     )
     if report.failed:
-        return Detail(base, reason=f"training {report.stopped}", report=report, facts=facts)
+        return _not_trained(start, f"training {report.stopped}", facts, report)
     if report.best_step == 0:
-        reason = f"training learned nothing in {report.steps} steps"
-        return Detail(base, reason=reason, report=report, facts=facts)
-    return Detail(base, network, held_out=held_out, report=report, facts=facts)
+        return _not_trained(start, f"training learned nothing in {report.steps} steps", facts, report)
+    return dataclasses.replace(start, network=network, held_out=held_out, report=report, facts=facts)
+
+
+def _not_trained(
+    start: Detail, reason: str, facts: Mapping[str, Any], report: TrainingReport | None = None
+) -> Detail:
+    """The prior as it was, or no network at all, and why."""
+    if start.network is not None:
+        told = {**start.facts, "training": reason}
+        return dataclasses.replace(start, report=report, facts=told)
+    return dataclasses.replace(start, reason=reason, report=report, facts=facts)
 
 
 def held_out_blocks(shape: tuple[int, ...], seed: int) -> Bool[NDArray[np.bool_], "y x"]:

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from pipeline.grid import Window
+from pipeline.recipe_files import load_prior
 from pipeline.settings_sources import load_settings
 from pipeline.superres.applying.method import Picture
-from pipeline.superres.detail import Detail, compose_method, fit_scene_base
+from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
 from pipeline.superres.networks import build_network
 from pipeline.superres.sensing.prepare import prepare
 from tests.scenes import scene_of, truth_and_lr
@@ -57,3 +58,40 @@ def test_a_turned_scene_is_no_scene_of_a_sensor_whose_blur_is_not_round():
         passes.append(len(method.passes))
         assert method(Picture.of(prepared.lr, prepared.valid), Window(3, 5, 8, 9)).hr.shape == (16, 18)
     assert passes == [8, 1]
+
+
+def test_training_starts_from_the_prior_and_never_looks_at_what_tests_it():
+    lr = truth_and_lr(192, 2, nedt_k=0.05, seed=11)[1]
+    assignments = ["recipe.scale=2", "recipe.preset=quality", "recipe.train.steps=20"]
+    recipe = load_settings(
+        assignments=[*assignments, "recipe.train.validate_every=10"], environment={}
+    ).recipe
+    recipe, prior = recipe.resolved(), load_prior(recipe)
+    prepared = prepare(scene_of(lr), recipe)
+    base = fit_scene_base(prepared, recipe)
+    detail = find_detail(prepared, recipe, base=base, device=CPU, prior=prior)
+    start = prior.network(2)
+    assert detail.facts["source"] == "this scene, from a prior"
+    assert detail.held_out is not None
+    assert detail.prior is prior
+    assert float(detail.network.sigma) == float(start.sigma)
+    moved = [
+        float((ours - theirs).detach().abs().max())
+        for ours, theirs in zip(detail.network.parameters(), start.parameters(), strict=True)
+    ]
+    assert 0 < max(moved) < 0.1  # a few steps at a small rate: near the prior, and not the prior
+    assert detail.report.first_validation > detail.report.best_validation
+
+
+def test_a_scene_too_small_to_train_on_gets_the_prior_as_it_was():
+    lr = truth_and_lr(24, 2)[1]
+    assignments = ["recipe.scale=2", "recipe.detail=trained"]
+    recipe = load_settings(assignments=assignments, environment={}).recipe.resolved()
+    prior = load_prior(recipe)
+    prepared = prepare(scene_of(lr), recipe)
+    base = fit_scene_base(prepared, recipe)
+    detail = find_detail(prepared, recipe, base=base, device=CPU, prior=prior)
+    assert "nothing to learn from" in detail.facts["training"]
+    assert detail.network is not None
+    assert not detail.trained
+    assert detail.reason == ""
