@@ -38,7 +38,7 @@ from pipeline.products.publish import sweep
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings
-from pipeline.text import one_line
+from pipeline.text import markdown_safe, one_line
 
 log = logging.getLogger(__name__)
 
@@ -202,10 +202,10 @@ def _run_patiently(ref: SceneRef, settings: Settings) -> State[Any]:
 def _publish_artifacts(report: Report, settings: Settings) -> None:
     table = [
         {
-            "scene": record.ref.scene_id,
+            "scene": one_line(record.ref.scene_id),
             "outcome": record.status,
-            "reason": record.reason,
-            "product": record.product,
+            "reason": markdown_safe(record.reason),
+            "product": one_line(record.product),
         }
         for record in report.records
     ]

@@ -26,6 +26,7 @@ from pipeline.outcomes import failed_record
 from pipeline.process import process_scene
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
+from pipeline.text import markdown_code, markdown_safe
 
 PICTURE_PX = 1024
 
@@ -100,11 +101,15 @@ def picture_address(path: Path) -> str:
 
 
 def scene_markdown(record: Record) -> str:
-    """What the server's page of a scene says."""
-    figures = "\n".join(f"| {name} | {value} |" for name, value in record.figures.items())
-    lines = [f"# {record.ref.scene_id}", "", f"**{record.status}** {record.reason}".strip(), ""]
-    if figures:
-        lines += ["| figure | value |", "| --- | --- |", figures, ""]
+    """What the server's page of a scene says; words from files are shown letter for letter."""
+    title = markdown_safe(record.ref.scene_id)
+    lines = [f"# {title}", "", f"**{record.status}** {markdown_safe(record.reason)}".strip(), ""]
+    if record.figures:
+        lines += ["| figure | value |", "| --- | --- |"]
+        lines += [
+            f"| {markdown_safe(name)} | {markdown_safe(value)} |" for name, value in record.figures.items()
+        ]
+        lines.append("")
     if record.product:
-        lines.append(f"Product: `{record.product}`")
+        lines.append(f"Product: {markdown_code(record.product)}")
     return "\n".join(lines)

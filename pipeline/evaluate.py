@@ -11,17 +11,19 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.grid import Window
 from pipeline.metrics import accuracy, seam_index, shift_px
 from pipeline.optics import TYPICAL_PSF_SIGMA_PX
 from pipeline.process import resolve_device
 from pipeline.products.store.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
-from pipeline.raster import most_textured_square
+from pipeline.raster import fill_nearest, most_textured_whole
 from pipeline.recipe import Recipe
 from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Enhancement, Scene
@@ -29,13 +31,11 @@ from pipeline.settings import Settings
 from pipeline.superres.bases.base import back_project, bicubic, fit_base
 from pipeline.superres.enhance import enhance
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.measured import Measured
 from pipeline.superres.sensing.native_grid import native_grid
 
-Plane = NDArray[np.float32]
+Plane: TypeAlias = Float32[NDArray[np.float32], "_ _"]
 NOISE_SEED = 1234
-CHUNK_PX, TILE_PX = 64, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,9 @@ def evaluate(
             without holes, halved until there is one.
 
     Returns:
-        Plain JSON: what was done, and figures by method.
+        Plain JSON: what was done, and figures by method. `process_s` are seconds of all processors: for
+        the product what a run needs, from the scene to its store and with the tiles of a run; for the other
+        methods what they compute.
 
     Raises:
         UnusableInputError: If no such square is left, or a setting does not fit the scene.
@@ -96,20 +98,22 @@ def evaluate(
     degrade = degraded.degrade
     degrade_settings = settings.recipe.degrade
     reference = native_grid(Measured.of(reference, degrade_settings), degrade_settings).measured.scene
-    truth = truth_square(reference.temperature, size_px, degrade.scale)
+    square = truth_square(reference.temperature, size_px, degrade.scale)
+    truth = np.ascontiguousarray(reference.temperature[square.slices])
     noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, _coarse(truth, degrade))
     lr: Plane = np.asarray(degrade(truth) + noise, dtype=np.float32)
     recipe = told_recipe(settings.recipe, degraded, noise_k)
-    scene = coarse_scene(reference, lr, degrade.scale)
+    scene = coarse_scene(reference, square, lr, degrade.scale)
     start = time.process_time()
     answer, enhancement = _product(scene, settings, recipe)
     seconds = time.process_time() - start
-    rows = {"product": {**_figures(answer, truth, lr, degrade), "process_s": seconds}}
+    tile_px = aligned_tile_px(settings.run.tile_px, settings.output.chunk_px, degrade.scale) * degrade.scale
+    rows = {"product": {**_figures(answer, truth, lr, degrade, tile_px), "process_s": seconds}}
     for name, method in _methods(degrade, noise_k, recipe.seed).items():
         start = time.process_time()
         hr = method(lr)
         seconds = time.process_time() - start
-        rows[name] = {**_figures(hr, truth, lr, degrade), "process_s": seconds}
+        rows[name] = {**_figures(hr, truth, lr, degrade, tile_px), "process_s": seconds}
     return {
         "reference": reference.ref.scene_id,
         "size_px": list(truth.shape),
@@ -140,8 +144,8 @@ def told_recipe(recipe: Recipe, degraded: Degradation, noise_k: float) -> Recipe
     )
 
 
-def truth_square(temperature: Plane, size_px: int, scale: int) -> Plane:
-    """The square without holes that has the largest gradients, its side a multiple of the scale.
+def truth_square(temperature: Plane, size_px: int, scale: int) -> Window:
+    """Where the square without holes that has the largest gradients lies, its side a multiple of the scale.
 
     Raises:
         UnusableInputError: If no square of at least 16 coarse pixels is without holes.
@@ -151,7 +155,7 @@ def truth_square(temperature: Plane, size_px: int, scale: int) -> Plane:
     while side >= 16 * scale:
         sides.append(side)
         side = side // 2 // scale * scale
-    if (square := most_textured_square(temperature, sides)) is not None:
+    if (square := most_textured_whole(temperature, sides)) is not None:
         return square
     raise UnusableInputError(
         f"no square of {16 * scale} x {16 * scale} pixels without holes in {temperature.shape[0]} x "
@@ -159,11 +163,9 @@ def truth_square(temperature: Plane, size_px: int, scale: int) -> Plane:
     )
 
 
-def coarse_scene(reference: Scene, lr: Plane, scale: int) -> Scene:
-    """The degraded part as a scene of its own: same sensor and quantity, a coarser grid."""
-    transform = reference.grid.transform
-    coarser = None if transform is None else transform @ type(transform).scale(scale)
-    grid = dataclasses.replace(reference.grid, transform=coarser, height=lr.shape[0], width=lr.shape[1])
+def coarse_scene(reference: Scene, square: Window, lr: Plane, scale: int) -> Scene:
+    """The degraded square as a scene of its own: same sensor and quantity, a coarser grid at its place."""
+    grid = reference.grid.crop(square.row, square.column, square.height, square.width).coarsen(scale)
     gsd_m = (reference.gsd_m[0] * scale, reference.gsd_m[1] * scale)
     return dataclasses.replace(reference, grid=grid, temperature=lr, gsd_m=gsd_m, quantization_k=0.0)
 
@@ -179,9 +181,13 @@ def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, E
     )
     with tempfile.TemporaryDirectory(prefix="thermal-sr-") as folder:
         path = Path(folder) / "evaluated.zarr"
-        # Small tiles, so that their seams would show.
         write_store(
-            enhancement, path, chunk_px=CHUNK_PX, compression=1, tile_px=_tile_px(recipe.scale), workers=1
+            enhancement,
+            path,
+            chunk_px=settings.output.chunk_px,
+            compression=settings.output.compression,
+            tile_px=settings.run.tile_px,
+            workers=1,
         )
         with open_store(path) as store:
             return np.asarray(store[temperature_name(store)].values, dtype=np.float32), enhancement
@@ -200,19 +206,14 @@ def _methods(degrade: Degrade, noise_k: float, seed: int) -> Mapping[str, Callab
     }
 
 
-def _figures(hr: Plane, truth: Plane, lr: Plane, degrade: Degrade) -> dict[str, float]:
+def _figures(hr: Plane, truth: Plane, lr: Plane, degrade: Degrade, tile_px: int) -> dict[str, float]:
+    """Accuracy, and what shows of tiles of `tile_px` product pixels; NaN where there is one tile only."""
     shift_y, shift_x = shift_px(hr, truth)
-    tile_px = _tile_px(degrade.scale) * degrade.scale
     return {
         **dataclasses.asdict(accuracy(hr, truth, lr, degrade)),
         "seam_index": seam_index(hr, tile_px, degrade.scale) if min(hr.shape) > tile_px else float("nan"),
         "shift_lr_px": float(np.hypot(shift_y, shift_x)) / degrade.scale,
     }
-
-
-def _tile_px(scale: int) -> int:
-    """Side of a tile in coarse pixels: whole chunks, several to a scene."""
-    return aligned_tile_px(TILE_PX, CHUNK_PX, scale)
 
 
 def _coarse(truth: Plane, degrade: Degrade) -> tuple[int, int]:

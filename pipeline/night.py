@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from pipeline.products.publish import read_records
 from pipeline.recipe import PATCH_PX, Recipe
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
+from pipeline.text import markdown_code, markdown_safe
 from pipeline.times import iso_utc, now_utc
 
 log = logging.getLogger(__name__)
@@ -290,21 +291,16 @@ def report_markdown(report: Report, settings: Settings) -> str:
         " · ".join(f"{number} {word}" for word, number in report.counts.items() if number) or "nothing found"
     )
     lines = [f"# Night report {report.run_id}", "", f"{report.found} inputs: {counts}", ""]
-    lines += [f"**The night ended early**: {_plain(fault)}\n" for fault in report.faults]
+    lines += [f"**The night ended early**: {markdown_safe(fault)}\n" for fault in report.faults]
     if not report.records and not report.dispatched and not report.left:
         lines.append("No new scenes.")
     for record in sorted(report.records, key=lambda record: (record.status == "done", record.ref.scene_id)):
         reason = f": {record.reason}" if record.reason else ""
         alarm = f"; alarm: {record.figures['scale_alarm']}" if record.figures.get("scale_alarm") else ""
-        lines.append(f"- `{_plain(record.ref.scene_id)}` {record.status}{_plain(reason + alarm)}")
+        lines.append(f"- {markdown_code(record.ref.scene_id)} {record.status}{markdown_safe(reason + alarm)}")
     lines += [
-        f"- `{_plain(Path(path).name)}` waiting: {_plain(reason)}" for path, reason in report.plan.waiting
+        f"- {markdown_code(Path(path).name)} waiting: {markdown_safe(reason)}"
+        for path, reason in report.plan.waiting
     ]
-    lines += ["", f"Products: `{settings.output.root / report.recipe}`"]
+    lines += ["", f"Products: {markdown_code(settings.output.root / report.recipe)}"]
     return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Text from files without what Markdown or HTML would interpret."""
-    table: Mapping[int, str] = {ord(mark): " " for mark in "<>`|[]\r\n"}
-    return text.translate(table)

@@ -96,16 +96,22 @@ def most_textured(values: Float32[NDArray[np.float32], "y x"], size_px: int) -> 
 def most_textured_square(
     values: Float[NDArray[np.floating], "y x"], sides_px: Iterable[int]
 ) -> Float[NDArray[np.floating], "n n"] | None:
+    """The pixels of `most_textured_whole`, contiguous."""
+    window = most_textured_whole(values, sides_px)
+    return None if window is None else np.ascontiguousarray(values[window.slices])
+
+
+def most_textured_whole(values: Float[NDArray[np.floating], "y x"], sides_px: Iterable[int]) -> Window | None:
     """The square without holes that has the steepest gradients, of the first side that has such squares.
 
     For tests against a truth. Squares overlap by half.
     """
     for side in sides_px:
         rows, columns = (range(0, size - side + 1, max(side // 2, 1)) for size in values.shape)
-        squares = [values[row : row + side, column : column + side] for row in rows for column in columns]
-        whole = [square for square in squares if np.isfinite(square).all()]
+        squares = [Window(row, column, side, side) for row in rows for column in columns]
+        whole = [square for square in squares if np.isfinite(values[square.slices]).all()]
         if whole:
-            return np.ascontiguousarray(max(whole, key=_steepness))
+            return max(whole, key=lambda square: _steepness(values[square.slices]))
     return None
 
 

@@ -1,7 +1,9 @@
 """The morning page says what a reader must not miss."""
 
+import re
 from datetime import UTC, datetime
 
+from flows.scene import scene_markdown
 from pipeline.night import Plan, make_report, report_markdown
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
@@ -45,3 +47,24 @@ def test_scenes_that_were_neither_run_nor_handed_out_are_counted_as_left():
     assert report.left == (refs[2],)
     assert sum(report.counts.values()) == report.found == 3
     assert "The night ended early**: sbatch ended with 1: no" in report_markdown(report, Settings())
+
+
+HOSTILE = "x | <img src=http://host/a> [link](http://host) `code`"
+
+
+def test_words_from_a_file_are_no_markup_on_the_pages():
+    record = Record(
+        SceneRef("scene-00000000", "npz", ("a.npz",), "0" * 64),
+        "refused",
+        HOSTILE,
+        "x",
+        figures={"psf": HOSTILE},
+    )
+    plan = Plan(todo=(), waiting=((f"/archive/{HOSTILE}.tif", HOSTILE),))
+    report = make_report("run", datetime(2026, 8, 1, tzinfo=UTC), Settings(), plan=plan, records=[record])
+    for page in (report_markdown(report, Settings()), scene_markdown(record)):
+        outside_code = re.sub(r"`[^`]*`", "", page.replace(r"\`", ""))
+        assert not re.search(r"(?<!\\)[<\[]|(?<!\\)\]\(", outside_code), page
+        assert all(
+            line.count("|") - line.count(r"\|") == 3 for line in page.splitlines() if line.startswith("|")
+        )

@@ -1,7 +1,6 @@
 """The nightly flow under Prefect's own test harness."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -14,16 +13,6 @@ from pipeline.simulate import write_demo_archive
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0")
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory):
-    """One server for all flow tests, with a home of its own; starting it takes 15 s."""
-    from prefect.testing.utilities import prefect_test_harness
-
-    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
 
 
 @pytest.fixture
