@@ -1,5 +1,6 @@
 """What the network adds, and nothing else, is what separates a product from its base."""
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,9 @@ import torch
 from pipeline.grid import Window
 from pipeline.recipe_files import load_prior
 from pipeline.settings_sources import load_settings
+from pipeline.superres.applying.enlarge import network_upscaler
 from pipeline.superres.applying.method import Picture
+from pipeline.superres.bases.base import bicubic_base
 from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
 from pipeline.superres.networks import build_network
 from pipeline.superres.sensing.prepare import prepare
@@ -95,3 +98,12 @@ def test_a_scene_too_small_to_train_on_gets_the_prior_as_it_was():
     assert detail.network is not None
     assert not detail.trained
     assert detail.reason == ""
+
+
+def test_a_pass_on_a_device_that_is_talked_to_by_one_thread_travels_to_another_process():
+    network = build_network(load_settings(environment={}).recipe.resolved().network, 4, seed=0)
+    up = network_upscaler(
+        network, base=bicubic_base(4), device=torch.device("meta")
+    )  # as a GPU: it has a lock
+    kept = cloudpickle.dumps(up)
+    assert cloudpickle.loads(kept).reach_px == up.reach_px
