@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -12,6 +13,10 @@ PACKAGES = ("pipeline", "flows")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "core", "manager", "misc"}
 MAX_FUNCTION_LINES = 65
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+ARRAYS = {"NDArray", "ndarray", "Tensor"}
+SHAPES = {name for name in dir(jaxtyping) if isinstance(getattr(jaxtyping, name), type)}
+MOST_WITHOUT_SHAPES = 300  # public functions whose arrays have no shape yet: this only ever gets smaller
 
 
 def name(path):
@@ -94,3 +99,72 @@ def test_every_lower_bound_has_its_reason_and_its_pin():
     pins = (ROOT / "constraints.txt").read_text().lower().replace("_", "-")
     names = [re.match(r'\s*"([A-Za-z0-9_-]+)', line).group(1).lower() for line in lines]
     assert [package for package in names if f"\n{package}==" not in pins] == []
+
+
+def test_no_test_module_imports_another():
+    imports = [
+        (path, module)
+        for path in TESTS
+        for node in ast.walk(ast.parse(path.read_text()))
+        for module in imported(node)
+    ]
+    assert len(imports) > len(TESTS)
+    shared = re.compile(r"tests\.(.+\.)?test_\w+")
+    assert [f"{name(path)}: {module}" for path, module in imports if shared.match(module)] == []
+
+
+def imported(node):
+    """Names of modules, and of what is imported from them, of an import statement."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def test_public_functions_of_arrays_state_shapes():
+    without = [
+        f"{name(path)}: {function.name}"
+        for path in MODULES
+        for tree in [ast.parse(path.read_text())]
+        for function in public_functions(tree)
+        if (words := annotated_words(function, other_names(tree))) & ARRAYS and not words & SHAPES
+    ]
+    print(f"{len(without)} public functions take or return arrays without a shape")
+    assert len(without) <= MOST_WITHOUT_SHAPES, without
+
+
+def public_functions(tree):
+    """Functions of a module and methods of its classes whose names have no underscore in front."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
+    return [
+        node
+        for owner in (tree, *classes)
+        for node in owner.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    ]
+
+
+def other_names(tree):
+    """What a module calls a type: `Plane = NDArray[np.float32]` gives {"Plane": {"NDArray", ...}}."""
+    return {
+        node.targets[0].id: words_of(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def annotated_words(function, other_names):
+    """Every name in the annotations of a function, and what those names stand for."""
+    arguments = [argument for argument in ast.walk(function.args) if isinstance(argument, ast.arg)]
+    places = [function.returns, *(argument.annotation for argument in arguments)]
+    words = set().union(*(words_of(place) for place in places if place is not None))
+    return words.union(*(other_names.get(word, set()) for word in words))
+
+
+def words_of(tree):
+    return {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute)
+    }

@@ -12,8 +12,7 @@ from pipeline.archive.product_rules import product_rule
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ProductRule
 from tests.archive.finding import read, settings_for
-from tests.archive.test_placement import netcdf
-from tests.archive.twins import MTL, TWINS, landscape, with_gap, write_tif
+from tests.archive.twins import MTL, TWINS, landscape, small_nc, with_gap, write_tif
 
 KELVIN = landscape(8, 9).astype(np.float32)
 
@@ -241,13 +240,13 @@ def test_scale_and_fill_of_a_known_product_survive_an_export_that_drops_them(tmp
 
 
 def test_one_candidate_by_standard_name_wins_over_others_by_unit(tmp_path):
-    path = netcdf(tmp_path / "a.nc", attrs={"units": "K", "standard_name": "surface_temperature"},
+    path = small_nc(tmp_path / "a.nc", attrs={"units": "K", "standard_name": "surface_temperature"},
                   extra={"air": (KELVIN - 9, {"units": "K"})})  # fmt: skip
     np.testing.assert_array_equal(read(path).temperature, KELVIN)
 
 
 def test_day_and_night_are_two_candidates_and_a_rule_decides(tmp_path):
-    path = netcdf(
+    path = small_nc(
         tmp_path / "a.nc", name="LST_Day_1km", extra={"LST_Night_1km": (KELVIN - 9, {"units": "K"})}
     )
     with pytest.raises(
@@ -259,14 +258,14 @@ def test_day_and_night_are_two_candidates_and_a_rule_decides(tmp_path):
 
 @pytest.mark.parametrize("name", ["LST_uncertainty", "LST_err", "sses_bias", "quality_level", "LST_QC"])
 def test_companions_of_a_temperature_are_no_candidates(name, tmp_path):
-    path = netcdf(tmp_path / "a.nc", name="skin", extra={name: (KELVIN - 9, {"units": "K"})})
+    path = small_nc(tmp_path / "a.nc", name="skin", extra={name: (KELVIN - 9, {"units": "K"})})
     np.testing.assert_array_equal(read(path).temperature, KELVIN)
 
 
 def test_unsigned_counts_in_signed_numbers_are_undone(tmp_path):
     counts = np.round(KELVIN / 0.005).astype(np.uint16)  # all above 32767
     attrs = {"units": "K", "scale_factor": 0.005, "_Unsigned": "true", "_FillValue": np.int16(-1)}
-    path = netcdf(tmp_path / "a.nc", data=counts.view(np.int16), attrs=attrs)
+    path = small_nc(tmp_path / "a.nc", data=counts.view(np.int16), attrs=attrs)
     np.testing.assert_allclose(read(path).temperature, counts * 0.005, rtol=1e-6)
 
 
@@ -274,7 +273,7 @@ def test_unsigned_counts_in_signed_numbers_are_undone(tmp_path):
 def test_fill_values_are_found_under_every_spelling(name, tmp_path):
     counts = np.round(KELVIN / 0.02).astype(np.uint16)
     counts[2, 3] = 0
-    path = netcdf(
+    path = small_nc(
         tmp_path / "a.nc", data=counts, attrs={"units": "K", "scale_factor": 0.02, name: np.uint16(0)}
     )
     np.testing.assert_array_equal(np.argwhere(np.isnan(read(path).temperature)), [[2, 3]])
@@ -284,14 +283,14 @@ def test_numbers_outside_the_valid_range_are_no_data(tmp_path):
     counts = np.round(KELVIN / 0.02).astype(np.int16)
     counts[2, 3], counts[4, 5] = 7499, 20001
     attrs = {"units": "K", "scale_factor": 0.02, "valid_range": np.array([7500, 20000], np.int16)}
-    found = np.argwhere(np.isnan(read(netcdf(tmp_path / "a.nc", data=counts, attrs=attrs)).temperature))
+    found = np.argwhere(np.isnan(read(small_nc(tmp_path / "a.nc", data=counts, attrs=attrs)).temperature))
     np.testing.assert_array_equal(found, [[2, 3], [4, 5]])
 
 
 def test_a_valid_range_in_kelvin_on_packed_counts_is_meant_in_kelvin(tmp_path):
     counts = np.round(KELVIN / 0.02).astype(np.int16)
     attrs = {"units": "K", "scale_factor": 0.02, "valid_min": 200.0, "valid_max": 350.0}
-    assert read(netcdf(tmp_path / "a.nc", data=counts, attrs=attrs)).valid_fraction == 1.0
+    assert read(small_nc(tmp_path / "a.nc", data=counts, attrs=attrs)).valid_fraction == 1.0
 
 
 def test_a_temperature_in_a_group_is_found(tmp_path):
@@ -308,7 +307,7 @@ def test_a_temperature_in_a_group_is_found(tmp_path):
 
 
 def test_the_sensor_is_told_by_the_attributes_of_a_file(tmp_path):
-    path = netcdf(tmp_path / "a.nc")
+    path = small_nc(tmp_path / "a.nc")
     with netCDF4.Dataset(path, "a") as file:
         file.platform, file.instrument = "Suomi-NPP", "VIIRS"
     scene = read(path)

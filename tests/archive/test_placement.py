@@ -16,7 +16,7 @@ from pipeline.archive.placement import crs_from_text, gsd_m, transform_from_cent
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ProductRule
 from tests.archive.finding import read
-from tests.archive.twins import LAT, LON, UTM, degrees, landscape, write_nc, write_tif
+from tests.archive.twins import LAT, LON, UTM, degrees, landscape, small_nc, write_tif
 
 KELVIN = landscape(8, 9).astype(np.float32)
 
@@ -111,30 +111,20 @@ def test_a_rule_supplies_the_reference_system_a_file_lacks(tmp_path):
     assert scene.grid.transform == bare.grid.transform
 
 
-def netcdf(path, **told):
-    good = {
-        "data": KELVIN,
-        "rows": ("lat", degrees(8, 40.0, -0.1), LAT),
-        "columns": ("lon", degrees(9, 5.0, 0.1), LON),
-        "attrs": {"units": "K"},
-    }
-    return write_nc(path, **{**good, **told})
-
-
 def test_latitude_and_longitude_without_a_mapping_are_wgs84_and_that_is_told(tmp_path):
-    scene = read(netcdf(tmp_path / "a.nc"))
+    scene = read(small_nc(tmp_path / "a.nc"))
     assert "reference system assumed: EPSG:4326 for latitude and longitude" in scene.assumptions
     np.testing.assert_allclose(tuple(scene.grid.transform)[:6], (0.1, 0, 4.95, 0, -0.1, 40.05), rtol=1e-9)
 
 
 def test_names_alone_tell_latitude_and_longitude(tmp_path):
-    path = netcdf(tmp_path / "a.nc", rows=("Latitude", degrees(8, 40.0, -0.1), {}),
+    path = small_nc(tmp_path / "a.nc", rows=("Latitude", degrees(8, 40.0, -0.1), {}),
                   columns=("Longitude", degrees(9, 5.0, 0.1), {}))  # fmt: skip
     assert read(path).grid.transform.a == pytest.approx(0.1)
 
 
 def test_columns_by_rows_are_turned_to_rows_by_columns(tmp_path):
-    path = netcdf(tmp_path / "a.nc", data=np.ascontiguousarray(KELVIN.T),
+    path = small_nc(tmp_path / "a.nc", data=np.ascontiguousarray(KELVIN.T),
                   rows=("lon", degrees(9, 5.0, 0.1), LON),
                   columns=("lat", degrees(8, 40.0, -0.1), LAT))  # fmt: skip
     scene = read(path)
@@ -145,7 +135,7 @@ def test_columns_by_rows_are_turned_to_rows_by_columns(tmp_path):
 
 @pytest.mark.parametrize(("unit", "factor"), [("m", 1.0), ("km", 1000.0)])
 def test_projected_coordinates_come_in_meters(unit, factor, tmp_path):
-    path = netcdf(
+    path = small_nc(
         tmp_path / "a.nc",
         rows=("y", degrees(8, 3.7e6, -70.0) / factor, {"units": unit}),
         columns=("x", degrees(9, 6e5, 70.0) / factor, {"units": unit}),
@@ -269,7 +259,7 @@ def test_the_same_grid_through_netcdf_geotiff_and_npz_is_the_same(tmp_path):
         transform=np.array(transform).reshape(3, 3),
     )
     tif = write_tif(tmp_path / "a.tif", KELVIN, units="K", crs="EPSG:4326", transform=transform)
-    paths = [netcdf(tmp_path / "a.nc"), tif, *sorted(tmp_path.glob("*.npz"))]
+    paths = [small_nc(tmp_path / "a.nc"), tif, *sorted(tmp_path.glob("*.npz"))]
     for scene in map(read, paths):
         np.testing.assert_allclose(
             tuple(scene.grid.transform)[:6], tuple(transform)[:6], rtol=1e-9, atol=1e-12

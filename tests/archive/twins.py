@@ -102,6 +102,17 @@ def write_nc(path, data, *, rows, columns, attrs=None, extra=None, grid_mapping=
     return path
 
 
+def small_nc(path, **told):
+    """A NetCDF file of 8 by 9 pixels on latitude and longitude, but for what is told of `write_nc`."""
+    good = {
+        "data": landscape(8, 9).astype(np.float32),
+        "rows": ("lat", degrees(8, 40.0, -0.1), LAT),
+        "columns": ("lon", degrees(9, 5.0, 0.1), LON),
+        "attrs": {"units": "K"},
+    }
+    return write_nc(path, **{**good, **told})
+
+
 def degrees(n, start, step):
     """Evenly spaced coordinates."""
     return start + step * np.arange(n, dtype=np.float64)

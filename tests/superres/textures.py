@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
+from scipy import ndimage
 
 
 def rough(shape, seed=0, slope=1.5, contrast_k=4.0):
@@ -26,3 +27,9 @@ def holes(shape, seed=0, share=0.3):
     generator = np.random.default_rng(seed)
     field = rough(shape, seed, slope=2.0)
     return (field > np.quantile(field, 1 - share)) | (generator.random(shape) < 0.01)
+
+
+def smooth_noise(side=96, seed=0):
+    """(side, side) float32 without a unit: white noise blurred by a Gaussian of 1.5 pixels."""
+    noise = np.random.default_rng(seed).normal(size=(side, side))
+    return ndimage.gaussian_filter(noise, 1.5).astype(np.float32)

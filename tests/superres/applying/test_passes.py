@@ -1,5 +1,3 @@
-from itertools import product
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,33 +19,15 @@ from pipeline.superres.applying.passes import (
 )
 from pipeline.superres.applying.upscaler import Piece, Upscaler
 from pipeline.superres.applying.windows import compute_passes, compute_window
+from tests.superres.applying.strategies import every_network_and_strategy
 from tests.superres.upscalers import Repeat, global_upscaler, landscape, small_upscaler
 
 WHOLE = Window(0, 0, 29, 22)
-STRATEGIES = {
-    f"{mode}-{'eight' if ensemble else 'one'}-context-{context}": InferSettings(
-        mode=mode, self_ensemble=ensemble, patch_px=16, context_px=context, num_shift_passes=2
-    )
-    for mode, ensemble, context in product(
-        ("whole", "blend", "shifts", "blend_shifts"), (False, True), (None, 0)
-    )
-}
-NETWORKS = {"local": small_upscaler, "global": global_upscaler}
-every_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
-every_network_and_strategy = pytest.mark.parametrize(
-    ("network", "strategy"),
-    [
-        pytest.param(network, strategy, id=f"{name}-{how}")
-        for (name, network), (how, strategy) in product(NETWORKS.items(), STRATEGIES.items())
-        # Without a finite reach there is no context to take by default: the same strategy twice.
-        if name == "local" or strategy.context_px == 0
-    ],
-)
 
 
 def answer(network, strategy, lr):
     ways = passes(network(), strategy, np.random.default_rng(5))
-    return compute_passes(ways, lr, Window(0, 0, *lr.shape), strategy.reduce)[0]
+    return compute_passes(ways, lr, Window(0, 0, *lr.shape), "mean")[0]
 
 
 @every_network_and_strategy

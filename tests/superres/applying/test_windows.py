@@ -9,7 +9,7 @@ from pipeline.grid import Window
 from pipeline.recipe_settings import InferSettings
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.applying.windows import compute_passes, compute_window, tile_tasks
-from tests.superres.applying.test_passes import every_network_and_strategy, every_strategy
+from tests.superres.applying.strategies import every_network_and_strategy, every_strategy
 from tests.superres.upscalers import (
     global_upscaler,
     hills,

@@ -16,8 +16,8 @@ from pipeline.superres.judging.selftest import FittedGain
 from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import prepare
-from tests.superres.prior import test_weights as small
-from tests.superres.training.test_pairs import landscape
+from tests.superres.prior import made
+from tests.superres.textures import smooth_noise
 
 CPU = torch.device("cpu")
 
@@ -95,14 +95,14 @@ def test_where_the_scene_was_asked_at_x2_its_own_scale_does_not_count():
 @pytest.fixture(scope="module")
 def prior():
     """A small one, with a record that says: at x4 half of what is best at x2."""
-    taught = train_prior([small.scene(1), small.scene(2)], small.SETTINGS, scales=(2, 4), seed=0, device=CPU)
+    taught = train_prior([made.scene(1), made.scene(2)], made.SETTINGS, scales=(2, 4), seed=0, device=CPU)
     skills = record([(gain, gain / 2) for gain in np.linspace(0.2, 1.4, 20)])
     return Prior(taught.weights, {**taught.card, "skill": skills})
 
 
 def asked(taught, side=96, scale=4, **changes):
     """What `evidence_at_x2` makes of a scene of the prior's kind; `changes` to the detail."""
-    temperature = (300 + 5 * landscape(side, 9)).astype(np.float32)
+    temperature = (300 + 5 * smooth_noise(side, 9)).astype(np.float32)
     sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "a test")
     ref = SceneRef("scene-00000000", "npz", ("scene.npz",), "0" * 64)
     scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *temperature.shape), temperature)

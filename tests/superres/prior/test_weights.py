@@ -4,31 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.recipe import Recipe
-from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
+from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.bases.base import back_projected_base
 from pipeline.superres.prior.left_out import judge, judged_square, leave_sites_out, with_skill
 from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, octaves, prior_pairs, train_prior
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
-from tests.superres.training.test_pairs import landscape
-
-CPU = torch.device("cpu")
-NETWORK = (
-    Recipe(network=NetworkSettings(channels=8, blocks=1, spatial_attention=False, noise_input=True))
-    .resolved()
-    .network
-)
-SETTINGS = TeachSettings(
-    network=NETWORK,
-    training=TrainSettings(steps=40, patience_fraction=1.0),
-    pairs=PairSettings(crop_px=12, batch=4),
-)
-
-
-def scene(seed, *, site="here", sensor="A", side=128, octave=0):
-    temperature = 300 + 5 * landscape(side, seed)
-    return PriorScene(f"scene {seed}", site, sensor, f"{seed:064d}", temperature, 0.35, octave)
+from tests.superres.prior.made import CPU, NETWORK, SETTINGS, scene
+from tests.superres.textures import smooth_noise
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +75,7 @@ def test_every_patch_is_in_units_of_its_own_scene():
 
 
 def test_noise_stands_in_the_coarse_picture_and_in_the_base_alike():
-    flat = PriorScene("flat", "x", "A", "0", landscape(256) * 1e-4 + 300, 0.35)
+    flat = PriorScene("flat", "x", "A", "0", smooth_noise(256) * 1e-4 + 300, 0.35)
     settings = replace(SETTINGS, noise_k=1.0, quiet_fraction=0.0, drowned_fraction=0.0, psf_sigmas_px=(0.4,))
     batch = prior_pairs([flat], settings, scale=2, seed=0).batch(np.random.default_rng(0))
     degrade = Degrade.gaussian(2, 0.4)
@@ -113,7 +96,7 @@ def test_the_judged_sensor_teaches_from_an_octave_down():
 
 
 def test_octaves_halve_and_keep_gaps_as_gaps():
-    temperature = landscape(64) + 300
+    temperature = smooth_noise(64) + 300
     temperature[:20, :20] = np.nan
     levels = list(octaves(temperature, 0.35, 0, 3))
     assert [level.shape for level in levels] == [(64, 64), (32, 32), (16, 16)]
@@ -156,7 +139,7 @@ def test_the_record_recommends_the_median_gain(prior):
 
 
 def test_a_square_is_judged_where_nothing_is_missing():
-    temperature = landscape(256) + 300
+    temperature = smooth_noise(256) + 300
     temperature[100:130] = np.nan
     square = judged_square(temperature, 2)
     assert square.shape == (96, 96)

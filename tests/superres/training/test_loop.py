@@ -13,8 +13,9 @@ from pipeline.superres.training.pairs import calibrate
 from pipeline.superres.training.schedule import learning_rate, ready_to_drop
 from pipeline.superres.training.state import Checkpoint, TrainState, pack, unpack
 from pipeline.superres.training.step import Step, adam
-from tests.superres.networks.test_every_network import make_network
-from tests.superres.training.test_pairs import landscape, pairs_of
+from tests.superres.networks.made import make_network
+from tests.superres.textures import smooth_noise
+from tests.superres.training.made import pairs_of
 
 CPU = torch.device("cpu")
 SETTINGS = TrainSettings(steps=60, validate_every=20, patience_fraction=1.0)
@@ -24,7 +25,7 @@ SETTINGS = TrainSettings(steps=60, validate_every=20, patience_fraction=1.0)
 def pairs():
     held_out = np.zeros((96, 96), bool)
     held_out[:, 64:] = True
-    return pairs_of(landscape(), held_out=held_out, settings=PairSettings(crop_px=16, batch=4))
+    return pairs_of(smooth_noise(), held_out=held_out, settings=PairSettings(crop_px=16, batch=4))
 
 
 def student(pairs):
@@ -286,8 +287,8 @@ def test_half_precision_learns_with_a_scaled_gradient(pairs):
 
 def test_training_does_not_wait_for_a_compiler():
     code = (
-        "import sys, numpy, torch; from tests.superres.training.test_loop import teach, pairs_of, landscape\n"
-        "teach(pairs_of(landscape())); print('torch._dynamo' in sys.modules)"
+        "import sys; from tests.superres.training import test_loop as loop\n"
+        "loop.teach(loop.pairs_of(loop.smooth_noise())); print('torch._dynamo' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

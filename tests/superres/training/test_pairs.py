@@ -1,51 +1,29 @@
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 from pipeline.recipe_settings import PairSettings
-from pipeline.superres.bases.base import bicubic_base
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.training.pairs import calibrate, make_pairs, pyramid
-from tests.superres.networks.test_every_network import make_network
-
-SETTINGS = PairSettings(crop_px=16, batch=4)
-
-
-def landscape(side=96, seed=0):
-    noise = np.random.default_rng(seed).normal(size=(side, side))
-    return ndimage.gaussian_filter(noise, 1.5).astype(np.float32)
-
-
-def pairs_of(scene, *, valid=None, scale=2, settings=SETTINGS, seed=1, **extra):
-    valid = np.ones(scene.shape, bool) if valid is None else valid
-    degrade = Degrade.gaussian(scale, 0.4)
-    return make_pairs(
-        scene,
-        valid,
-        degrade,
-        bicubic_base(scale),
-        scale=scale,
-        settings=settings,
-        generator=np.random.default_rng(seed),
-        **extra,
-    )
+from pipeline.superres.training.pairs import calibrate, pyramid
+from tests.superres.networks.made import make_network
+from tests.superres.textures import smooth_noise
+from tests.superres.training.made import SETTINGS, pairs_of
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_without_noise_the_coarse_picture_is_the_degraded_truth(scale):
     degrade = Degrade.gaussian(scale, 0.4)
-    for lesson in pairs_of(landscape(), scale=scale).lessons:
+    for lesson in pairs_of(smooth_noise(), scale=scale).lessons:
         np.testing.assert_allclose(lesson.lr, degrade(lesson.truth), atol=1e-6)
 
 
 def test_same_seed_same_pairs():
-    one, other = (pairs_of(landscape(), noise=0.1).batch(np.random.default_rng(7)) for _ in range(2))
+    one, other = (pairs_of(smooth_noise(), noise=0.1).batch(np.random.default_rng(7)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one[:4], other[:4], strict=True))
 
 
 def test_patches_of_coarse_and_fine_show_the_same_ground():
-    pairs = pairs_of(landscape(), settings=SETTINGS.model_copy(update={"batch": 32}))
+    pairs = pairs_of(smooth_noise(), settings=SETTINGS.model_copy(update={"batch": 32}))
     batch = pairs.batch(np.random.default_rng(0))
     blocks = torch.nn.functional.avg_pool2d(batch.truth, 2)
     # The mean over a block sees less blur than the sensor, and hardly anything else.
@@ -54,12 +32,12 @@ def test_patches_of_coarse_and_fine_show_the_same_ground():
 
 
 def test_there_are_eight_levels_from_whole_to_half():
-    levels = pyramid(landscape(), np.ones((96, 96), bool), SETTINGS, smallest_px=16)
+    levels = pyramid(smooth_noise(), np.ones((96, 96), bool), SETTINGS, smallest_px=16)
     assert [level.shape[0] for level, _ in levels] == [96, 89, 82, 75, 69, 62, 55, 48]
 
 
 def test_every_level_keeps_the_mean():
-    scene = landscape() + 5.0
+    scene = smooth_noise() + 5.0
     for level, _ in pyramid(scene, np.ones((96, 96), bool), SETTINGS, smallest_px=16):
         assert float(level.mean()) == pytest.approx(float(scene.mean()), abs=0.01)
 
@@ -68,7 +46,7 @@ def test_missing_pixels_never_count():
     valid = np.ones((96, 96), bool)
     valid[20:50, 30:70] = False
     hot, cold = (
-        pairs_of(np.where(valid, landscape(), np.float32(fill)), valid=valid).lessons
+        pairs_of(np.where(valid, smooth_noise(), np.float32(fill)), valid=valid).lessons
         for fill in (1e4, np.nan)
     )
     assert 0.8 * valid.sum() < hot[0].weight.sum() <= valid.sum()
@@ -80,8 +58,8 @@ def test_missing_pixels_never_count():
 def test_training_never_sees_the_held_out_pixels():
     held_out = np.zeros((96, 96), bool)
     held_out[48:, 48:] = True
-    one = landscape()
-    other = np.where(held_out, landscape(seed=5) * 9, one).astype(np.float32)
+    one = smooth_noise()
+    other = np.where(held_out, smooth_noise(seed=5) * 9, one).astype(np.float32)
     first, second = (pairs_of(scene, held_out=held_out) for scene in (one, other))
     for a, b in zip(first.lessons, second.lessons, strict=True):
         for name in ("lr", "base", "truth", "weight"):
@@ -93,7 +71,7 @@ def test_training_never_sees_the_held_out_pixels():
 def test_validation_counts_on_the_held_out_pixels_only():
     held_out = np.zeros((96, 96), bool)
     held_out[48:, 48:] = True
-    (batch,) = pairs_of(landscape(), held_out=held_out).validation
+    (batch,) = pairs_of(smooth_noise(), held_out=held_out).validation
     assert bool((batch.weight[0, 0].numpy()[~held_out[: batch.weight.shape[2]]] == 0).all())
     assert float(batch.weight.sum()) > 0.9 * held_out.sum()
 
@@ -108,7 +86,7 @@ def test_noise_is_between_half_and_twice_the_stated_one():
 
 def test_informative_patches_look_at_the_busy_part():
     scene = np.zeros((96, 96), np.float32)
-    scene[60:68, 60:68] = landscape()[:8, :8] * 10
+    scene[60:68, 60:68] = smooth_noise()[:8, :8] * 10
     busy = {}
     for fraction in (0.0, 1.0):
         settings = PairSettings(crop_px=8, batch=64, informative_fraction=fraction)
@@ -120,7 +98,7 @@ def test_informative_patches_look_at_the_busy_part():
 
 def test_a_photometric_change_is_the_same_for_coarse_and_fine():
     settings = PairSettings(crop_px=16, batch=16, photometric_probability=1.0)
-    scene = landscape() + 3.0
+    scene = smooth_noise() + 3.0
     batch = pairs_of(scene, settings=settings).batch(np.random.default_rng(0))
     means = batch.truth.mean(dim=(1, 2, 3))
     assert float(means.std()) > 0.05
@@ -136,15 +114,15 @@ def test_the_originals_model_makes_most_pictures_noisy():
 
 def test_a_scene_too_small_for_the_factor_is_refused():
     with pytest.raises(ValueError, match="30 x 30 pixels are too few for x4: 32 a side are needed"):
-        pairs_of(landscape(30), scale=4)
+        pairs_of(smooth_noise(30), scale=4)
 
 
 def test_a_network_is_calibrated_to_the_scene_unless_it_is_the_originals():
-    pairs = pairs_of(landscape() * 7)
+    pairs = pairs_of(smooth_noise() * 7)
     ours, originals = make_network("attention", 2), make_network("attention", 2, "original")
     for network in (ours, originals):
         calibrate(network, pairs)
     assert float(ours.unit) == pytest.approx(pairs.unit)
     assert float(originals.unit) == 1.0
-    assert pairs.unit == pytest.approx(7 * pairs_of(landscape()).unit, rel=1e-5)
-    assert pairs.sigma == pytest.approx(pairs_of(landscape()).sigma, rel=1e-5)
+    assert pairs.unit == pytest.approx(7 * pairs_of(smooth_noise()).unit, rel=1e-5)
+    assert pairs.sigma == pytest.approx(pairs_of(smooth_noise()).sigma, rel=1e-5)
