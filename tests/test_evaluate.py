@@ -6,7 +6,7 @@ from pipeline.evaluate import coarse_scene, degradation, evaluate, truth_square
 from pipeline.settings_sources import load_settings
 from tests.scenes import scene_of
 
-ALONE = ("recipe.prior=none", "recipe.train.steps=0", "recipe.scale=2")
+BASE_ALONE = ("recipe.detail=none", "recipe.scale=2")
 
 
 def textured_lower_right(side_px=192):
@@ -27,8 +27,8 @@ def test_a_part_from_the_middle_keeps_its_place_on_the_earth():
 
 
 def test_the_product_is_computed_with_the_tiles_of_a_run():
-    one_tile = load_settings(assignments=ALONE, environment={})
-    small = load_settings(assignments=[*ALONE, "run.tile_px=32", "output.chunk_px=64"], environment={})
+    one_tile = load_settings(assignments=BASE_ALONE, environment={})
+    small = load_settings(assignments=[*BASE_ALONE, "run.tile_px=32", "output.chunk_px=64"], environment={})
     degraded = degradation("mtf", 2)
     whole, tiled = (
         evaluate(textured_lower_right(), settings, degraded=degraded, noise_k=0.0, size_px=128)["methods"]
