@@ -53,7 +53,7 @@ def grid_mapping(grid: Grid) -> dict[str, Any] | None:
     return {name: _plain(value) for name, value in attributes.items()}
 
 
-def coordinates(grid: Grid) -> dict[str, tuple[NDArray[np.float64], dict[str, Any]]]:
+def coordinates(grid: Grid) -> dict[str, tuple[Float64[NDArray[np.float64], " _"], dict[str, Any]]]:
     """1-D coordinates of pixel centers, with their CF attributes; empty where the grid has none.
 
     A rotated grid has no 1-D coordinates: its place is in `GeoTransform` and `spatial:transform`.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline import figures
@@ -90,7 +91,7 @@ class StoreSummary:
         return {figure.name: number for figure, number in numbers.items()}
 
 
-def tally_tile(pixels: Pixels, coarse: NDArray[np.float32], scale: int) -> TileFigures:
+def count_tile(pixels: Pixels, coarse: Float32[NDArray[np.float32], "y x"], scale: int) -> TileFigures:
     """Count a tile; `coarse` is the scene's (y, x) temperature under it."""
     valid = pixels.temperature[np.isfinite(pixels.temperature)].astype(np.float64)
     difference = block_means(pixels.temperature, scale, least_valid=scale**2) - coarse

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import zarr
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -21,19 +22,21 @@ LARGEST_SHARE = 0.3  # of the sharpened picture, where the edge is strongest
 _HALO_PX = 5  # the blur reaches four pixels, the Laplacian one; they do not add up
 
 
-def write_sharpened(temperature: zarr.Array[Any], target: zarr.Array[Any]) -> None:
+def write_unsharp_mask(temperature: zarr.Array[Any], target: zarr.Array[Any]) -> None:
     """Sharpen a stored (y, x) temperature into another array of the same shape and chunks, by chunks."""
     shape = cast(tuple[int, int], temperature.shape)
     windows = tile_windows(shape, max(temperature.chunks))
     strongest = max(_strongest_edge(temperature, window) for window in windows)
     for window in windows:
         grown = window.grow(_HALO_PX, shape)
-        sharpened = sharpen(_read(temperature, grown), strongest_k=strongest)
+        sharpened = unsharp_mask(_read(temperature, grown), strongest_k=strongest)
         target[window.slices] = sharpened[window.within(grown).slices]
 
 
-def sharpen(temperature: NDArray[np.float32], *, strongest_k: float) -> NDArray[np.float32]:
-    """Seed 000's post-processing: (y, x) kelvin, sharpened by up to `LARGEST_SHARE` of an unsharp mask.
+def unsharp_mask(
+    temperature: Float32[NDArray[np.float32], "y x"], *, strongest_k: float
+) -> Float32[NDArray[np.float32], "y x"]:
+    """The original's post-processing: (y, x) kelvin, sharpened by up to `LARGEST_SHARE` of an unsharp mask.
 
     Args:
         temperature: NaN where there is no data; missing pixels neither blur nor sharpen their neighbors.
@@ -53,15 +56,15 @@ def _strongest_edge(temperature: zarr.Array[Any], window: Window) -> float:
     return float(_edges(_read(temperature, grown))[window.within(grown).slices].max(initial=0))
 
 
-def _read(temperature: zarr.Array[Any], window: Window) -> NDArray[np.float32]:
+def _read(temperature: zarr.Array[Any], window: Window) -> Float32[NDArray[np.float32], "y x"]:
     return np.asarray(temperature[window.slices])
 
 
-def _edges(temperature: NDArray[np.float32]) -> NDArray[np.float64]:
+def _edges(temperature: Float32[NDArray[np.float32], "y x"]) -> Float64[NDArray[np.float64], "y x"]:
     """Magnitude of the Laplacian, kelvin; zero beside missing pixels, whose edge is none of the scene."""
     laplacian = np.abs(ndimage.laplace(temperature.astype(np.float64), mode="nearest"))
     return np.where(np.isfinite(laplacian), laplacian, 0)
 
 
-def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _blur(values: Float64[NDArray[np.float64], "y x"]) -> Float64[NDArray[np.float64], "y x"]:
     return ndimage.gaussian_filter(values, SIGMA_PX, mode="nearest", truncate=4.0)

@@ -28,8 +28,8 @@ from pipeline.errors import DamagedProductError
 from pipeline.grid import Grid, Window, tile_windows
 from pipeline.products.store import attributes as about
 from pipeline.products.store.georeference import coordinates, grid_mapping
-from pipeline.products.store.statistics import StoreSummary, TileFigures, summarize, tally_tile
-from pipeline.products.store.unsharp import write_sharpened
+from pipeline.products.store.statistics import StoreSummary, TileFigures, count_tile, summarize
+from pipeline.products.store.unsharp import write_unsharp_mask
 from pipeline.scene import FLAG_NO_DATA, Enhancement, Pixels
 from pipeline.times import from_iso, now_utc
 
@@ -90,7 +90,7 @@ def write_store(
         target = _create_array(
             group, about.SHARPENED_VARIABLE, about.sharpened_attributes(enhancement), like=arrays[0]
         )
-        write_sharpened(arrays[0], target)
+        write_unsharp_mask(arrays[0], target)
     group.attrs.update(
         about.group_attributes(
             enhancement, created=created or now_utc(), institution=institution, extra=extra_attributes or {}
@@ -222,7 +222,7 @@ def write_tile(
     _check_contract(enhancement.scene.ref.scene_id, pixels, fine)
     for array, values in zip(arrays, (pixels.temperature, pixels.uncertainty, pixels.flag), strict=True):
         array[fine.slices] = np.asarray(values)
-    return tally_tile(pixels, enhancement.scene.temperature[window.slices], enhancement.scale)
+    return count_tile(pixels, enhancement.scene.temperature[window.slices], enhancement.scale)
 
 
 def _check_contract(scene_id: str, pixels: Pixels, fine: Window) -> None:

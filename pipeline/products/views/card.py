@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -61,10 +62,10 @@ class _Detail:
     """The piece that is shown, on the product's grid; all (y, x)."""
 
     window: Window
-    bicubic: NDArray[np.float32]
-    product: NDArray[np.float32]
-    uncertainty: NDArray[np.float32]
-    flag: NDArray[np.uint8]
+    bicubic: Float32[NDArray[np.float32], "y x"]
+    product: Float32[NDArray[np.float32], "y x"]
+    uncertainty: Float32[NDArray[np.float32], "y x"]
+    flag: UInt8[NDArray[np.uint8], "y x"]
 
 
 def write_card(store: Path, context: ViewContext) -> list[Path]:
@@ -82,7 +83,9 @@ def write_card(store: Path, context: ViewContext) -> list[Path]:
     return [context.files.card]
 
 
-def bicubic(temperature: NDArray[np.float32], window: Window, scale: int) -> NDArray[np.float32]:
+def bicubic(
+    temperature: Float32[NDArray[np.float32], "y x"], window: Window, scale: int
+) -> Float32[NDArray[np.float32], "h w"]:
     """A window of the scene enlarged by cubic convolution, corners kept; NaN where the scene has none."""
     grown = window.grow(_HALO_PX, (temperature.shape[0], temperature.shape[1]))
     values = temperature[grown.slices]
@@ -115,7 +118,9 @@ def _read_detail(context: ViewContext, dataset: Any, name: str) -> _Detail:
     )
 
 
-def _draw(figure: Figure, detail: _Detail, overview: NDArray[np.float32], context: ViewContext) -> None:
+def _draw(
+    figure: Figure, detail: _Detail, overview: Float32[NDArray[np.float32], "y x"], context: ViewContext
+) -> None:
     """Place three rows of three; positions are inches, because pictures must not be squeezed."""
     ours = color_scale(np.concatenate([detail.bicubic, detail.product]))
     whole = color_scale(context.enhancement.scene.temperature)
@@ -200,7 +205,11 @@ def _panel(figure: Figure, place: tuple[int, int], title: str) -> tuple[Axes, fl
 
 
 def _picture(
-    figure: Figure, place: tuple[int, int], values: NDArray[np.float32], title: str, **limits: Any
+    figure: Figure,
+    place: tuple[int, int],
+    values: Float32[NDArray[np.float32], "y x"],
+    title: str,
+    **limits: Any,
 ) -> Axes:
     axes, left, bottom = _panel(figure, place, title)
     image = axes.imshow(values, interpolation="nearest", **limits)
@@ -214,7 +223,10 @@ def _picture(
 
 
 def _flags(
-    figure: Figure, place: tuple[int, int], flag: NDArray[np.uint8], fractions: Mapping[str, float]
+    figure: Figure,
+    place: tuple[int, int],
+    flag: UInt8[NDArray[np.uint8], "y x"],
+    fractions: Mapping[str, float],
 ) -> None:
     axes, *_ = _panel(figure, place, "flags (share of the whole product)")
     colors = [_FLAG_COLORS.get(value, "#000000") for value in sorted(FLAG_MEANINGS)]
@@ -233,7 +245,9 @@ def _flags(
     )
 
 
-def _frame(axes: Axes, window: Window, overview: NDArray[np.float32], context: ViewContext) -> None:
+def _frame(
+    axes: Axes, window: Window, overview: Float32[NDArray[np.float32], "y x"], context: ViewContext
+) -> None:
     """Show where the piece lies; white in black, to be seen on any color."""
     share = overview.shape[1] / context.enhancement.scene.grid.width
     corner = window.column * share - 0.5, window.row * share - 0.5
@@ -299,6 +313,6 @@ def _numbers(figure: Figure, context: ViewContext) -> None:
         figure.text((left + _PANEL_IN) / _WIDTH_IN, y, value[:28], ha="right", weight="bold", **looks)
 
 
-def _percentile(values: NDArray[np.float32], percent: float) -> float:
+def _percentile(values: Float32[NDArray[np.float32], "y x"], percent: float) -> float:
     valid = values[np.isfinite(values)]
     return float(np.percentile(valid, percent)) if valid.size else 0.0

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.grid import Window, tile_windows
 from pipeline.raster import block_means
 
-Reader = Callable[[Window], NDArray[np.float32]]  # a window of a raster to its (y, x) pixels
+Reader = Callable[[Window], Float32[NDArray[np.float32], "h w"]]  # a window of a raster to its (y, x) pixels
 READ_PX = 1024  # side of the piece that is held in memory
 
 
-def array_reader(values: NDArray[np.float32]) -> Reader:
+def array_reader(values: Float32[NDArray[np.float32], "y x"]) -> Reader:
     """Reads an array in memory."""
     return lambda window: values[window.slices]
 
@@ -29,10 +30,10 @@ def store_reader(values: xr.DataArray) -> Reader:
     return lambda window: np.asarray(values[window.slices])
 
 
-def enlarged_reader(values: NDArray[np.float32], scale: int) -> Reader:
+def enlarged_reader(values: Float32[NDArray[np.float32], "y x"], scale: int) -> Reader:
     """Reads an array as if every pixel were scale x scale pixels (nearest neighbor)."""
 
-    def read(window: Window) -> NDArray[np.float32]:
+    def read(window: Window) -> Float32[NDArray[np.float32], "h w"]:
         rows = np.arange(window.row, window.row + window.height) // scale
         columns = np.arange(window.column, window.column + window.width) // scale
         return values[np.ix_(rows, columns)]
@@ -52,7 +53,7 @@ def shrunk_shape(shape: tuple[int, int], factor: int) -> tuple[int, int]:
 
 def shrink_pieces(
     read: Reader, shape: tuple[int, int], factor: int
-) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+) -> Iterator[tuple[Window, Float32[NDArray[np.float32], "h w"]]]:
     """Means of factor x factor blocks over valid pixels, NaN where there are none, with their place."""
     for window in tile_windows(shape, factor * max(1, READ_PX // factor)):
         place = Window(
@@ -65,7 +66,7 @@ def shrink_pieces(
         yield place, values if factor == 1 else _block_means(values, factor)
 
 
-def shrink(read: Reader, shape: tuple[int, int], factor: int) -> NDArray[np.float32]:
+def shrink(read: Reader, shape: tuple[int, int], factor: int) -> Float32[NDArray[np.float32], "y x"]:
     """All pieces put together, (y, x) of `shrunk_shape`."""
     whole = np.empty(shrunk_shape(shape, factor), np.float32)
     for place, values in shrink_pieces(read, shape, factor):
@@ -73,7 +74,9 @@ def shrink(read: Reader, shape: tuple[int, int], factor: int) -> NDArray[np.floa
     return whole
 
 
-def _block_means(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+def _block_means(
+    values: Float32[NDArray[np.float32], "y x"], factor: int
+) -> Float32[NDArray[np.float32], "h w"]:
     """Means of the whole blocks and of the incomplete ones at the end."""
     padding = [(0, -size % factor) for size in values.shape]
     return block_means(np.pad(values, padding, constant_values=np.nan), factor).astype(np.float32)

@@ -11,6 +11,7 @@ from typing import Literal
 
 import matplotlib
 import numpy as np
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -28,14 +29,14 @@ class ColorScale:
     low_k: float
     high_k: float
 
-    def indices(self, temperature: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def indices(self, temperature: Float32[NDArray[np.float32], "y x"]) -> UInt8[NDArray[np.uint8], "y x"]:
         """(y, x) kelvin to palette indices; NaN becomes transparent."""
         share = (temperature - self.low_k) / (self.high_k - self.low_k)
         steps = 1 + np.rint(np.clip(np.nan_to_num(share), 0, 1) * (_STEPS - 1))
         return np.where(np.isfinite(temperature), steps, TRANSPARENT).astype(np.uint8)
 
 
-def color_scale(temperature: NDArray[np.float32]) -> ColorScale:
+def color_scale(temperature: Float32[NDArray[np.float32], "y x"]) -> ColorScale:
     """2nd to 98th percentile of a scene's valid pixels; at least 1 K wide, around 300 K if there are none."""
     step = max(1, int(np.ceil(np.sqrt(temperature.size / _MOST_SAMPLES))))
     sample = temperature[::step, ::step]
@@ -56,19 +57,19 @@ def palette_bytes(colors: Colors) -> bytes:
     return bytes(np.rint(table * 255).astype(np.uint8).tobytes())
 
 
-def blank(height: int, width: int, *, white: bool) -> NDArray[np.uint8]:
+def blank(height: int, width: int, *, white: bool) -> UInt8[NDArray[np.uint8], "y x"]:
     """An empty (y, x) picture of indices, white or transparent."""
     return np.full((height, width), 255 if white else TRANSPARENT, np.uint8)
 
 
-def text_strip(words: str, *, width: int, font_px: int) -> NDArray[np.uint8]:
+def text_strip(words: str, *, width: int, font_px: int) -> UInt8[NDArray[np.uint8], "y x"]:
     """One line of black words on white, cut at `width`, as indices; twice as high as its letters."""
     picture = Image.new("L", (width, 2 * font_px), 255)
     ImageDraw.Draw(picture).text((font_px // 2, font_px // 2), words, fill=0, font=_font(font_px))
     return _as_grays(picture)
 
 
-def legend_strip(scale: ColorScale, *, width: int, font_px: int) -> NDArray[np.uint8]:
+def legend_strip(scale: ColorScale, *, width: int, font_px: int) -> UInt8[NDArray[np.uint8], "y x"]:
     """The colors from low to high with temperatures in K below them, as indices."""
     margin, bar_px = font_px * 3, font_px
     bar_width = max(width - 2 * margin, 2)
@@ -91,5 +92,5 @@ def _font(font_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=font_px)
 
 
-def _as_grays(picture: Image.Image) -> NDArray[np.uint8]:
+def _as_grays(picture: Image.Image) -> UInt8[NDArray[np.uint8], "y x"]:
     return (_FIRST_GRAY + np.asarray(picture) // 16).astype(np.uint8)

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -52,7 +53,7 @@ def write_pictures(store: Path, context: ViewContext) -> list[Path]:
         before = _draw(array_reader(scene.temperature), scene.grid.shape, scale, limit_px=limit)
         after = _draw(read, shape, scale, limit_px=limit)
         both = _comparison(read, context, scale)
-    jobs: list[tuple[Path, NDArray[np.uint8], Colors]] = [
+    jobs: list[tuple[Path, UInt8[NDArray[np.uint8], "_ _"], Colors]] = [
         (files.original_turbo, before, "turbo"),
         (files.enhanced_turbo, after, "turbo"),
         (files.original_gray, before, "gray"),
@@ -64,7 +65,9 @@ def write_pictures(store: Path, context: ViewContext) -> list[Path]:
     return [path for path, *_ in jobs] + [files.comparison]
 
 
-def _draw(read: Reader, shape: tuple[int, int], scale: ColorScale, *, limit_px: int) -> NDArray[np.uint8]:
+def _draw(
+    read: Reader, shape: tuple[int, int], scale: ColorScale, *, limit_px: int
+) -> UInt8[NDArray[np.uint8], "y x"]:
     """A raster as palette indices, 1:1 or shrunk to the limit; only bytes of it are ever held whole."""
     factor = shrink_factor(shape, limit_px)
     picture = blank(*shrunk_shape(shape, factor), white=False)
@@ -73,7 +76,7 @@ def _draw(read: Reader, shape: tuple[int, int], scale: ColorScale, *, limit_px: 
     return picture
 
 
-def _comparison(read: Reader, context: ViewContext, scale: ColorScale) -> NDArray[np.uint8]:
+def _comparison(read: Reader, context: ViewContext, scale: ColorScale) -> UInt8[NDArray[np.uint8], "y x"]:
     """Original (nearest neighbor) and enhanced side by side; where only an overview fits, a detail below."""
     enhancement, limit = context.enhancement, context.settings.preview_max_px
     scene, shape = enhancement.scene, enhancement.grid.shape
@@ -98,17 +101,19 @@ def _comparison(read: Reader, context: ViewContext, scale: ColorScale) -> NDArra
     return _with_legend(_stack(rows), scale, font_px=font_px)
 
 
-def _side_by_side(panels: list[NDArray[np.uint8]], titles: list[str], *, font_px: int) -> NDArray[np.uint8]:
+def _side_by_side(
+    panels: list[UInt8[NDArray[np.uint8], "y x"]], titles: list[str], *, font_px: int
+) -> UInt8[NDArray[np.uint8], "h w"]:
     """Panels of one size with their titles above, a white gap between them."""
     height, width = panels[0].shape
     gap = blank(height + 2 * font_px, font_px, white=True)
-    columns: list[NDArray[np.uint8]] = []
+    columns: list[UInt8[NDArray[np.uint8], "_ _"]] = []
     for panel, title in zip(panels, titles, strict=True):
         columns += [gap, np.vstack([text_strip(title, width=width, font_px=font_px), panel])]
     return np.hstack([*columns, gap])
 
 
-def _stack(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _stack(rows: list[UInt8[NDArray[np.uint8], "_ _"]]) -> UInt8[NDArray[np.uint8], "h w"]:
     """Rows below each other, each filled up with white on the right."""
     width = max(row.shape[1] for row in rows)
     return np.vstack(
@@ -117,8 +122,8 @@ def _stack(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _with_legend(
-    picture: NDArray[np.uint8], scale: ColorScale, *, font_px: int | None = None
-) -> NDArray[np.uint8]:
+    picture: UInt8[NDArray[np.uint8], "y x"], scale: ColorScale, *, font_px: int | None = None
+) -> UInt8[NDArray[np.uint8], "h w"]:
     """The picture with the legend below; a narrow one is filled up on the right, transparently."""
     height, width = picture.shape
     missing = max(0, NARROWEST_PX - width)
@@ -139,7 +144,9 @@ def _spacing(context: ViewContext, scale: int) -> str:
     return f", {meters:.4g} m" if math.isfinite(meters) else ""
 
 
-def _save(path: Path, picture: NDArray[np.uint8], scale: ColorScale, *, colors: Colors, title: str) -> None:
+def _save(
+    path: Path, picture: UInt8[NDArray[np.uint8], "y x"], scale: ColorScale, *, colors: Colors, title: str
+) -> None:
     words = PngInfo()
     words.add_text("vmin_K", f"{scale.low_k:.3f}")
     words.add_text("vmax_K", f"{scale.high_k:.3f}")
