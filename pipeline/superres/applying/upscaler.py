@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.grid import Window
 from pipeline.raster import cut_mirrored
 
-Plane = Float32[NDArray[np.float32], "y x"]
+Plane = Float32[NDArray[np.float32], "_ _"]  # pieces and their enlargements: sizes differ in one call
 
 
 @dataclass(frozen=True)

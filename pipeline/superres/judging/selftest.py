@@ -21,7 +21,7 @@ from pipeline.superres.bases.base import bicubic
 from pipeline.superres.sensing.holes import fill_nearest, near_border, near_missing
 from pipeline.superres.sensing.prepare import Prepared
 
-Plane = Float32[NDArray[np.float32], "y x"]
+Plane = Float32[NDArray[np.float32], "_ _"]  # coarse and fine ones stand in one call
 Mask = Bool[NDArray[np.bool_], "y x"]
 TILE_PX = 16
 MIN_TILES = 4
