@@ -73,7 +73,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "loss_hf_weight": 0.25,
             "ema_decay": 0.0,
             "validate_every": 1000,
-            "patience_fraction": 1.0,
+            "patience_fraction": 0.5,
         },
         "infer": {"mode": "shifts"},
         "gate": {"enabled": False, "project": False},

@@ -61,7 +61,7 @@ NETWORK = when("detail", "prior", "trained")
 ALONE = when("prior", "none")  # starting from a prior, the network is the prior's
 ATTENTION = when("network.name", "attention")
 PATCHES = When(("infer.mode",), other=("whole",))
-HELD_OUT = when("gate.enabled", True)
+HELD_OUT = When(("gate.enabled", "pairs.model"), (True, "original"))  # the original is judged without
 
 # The first name of what is now called "original"; files that say it stay valid.
 FirstName = BeforeValidator(lambda value: "original" if value == "seed" else value)
@@ -259,7 +259,7 @@ class TrainSettings(Branch):
         "a CPU that computes with it, else off.",
     )
     validate_every: Annotated[int, HELD_OUT] = Field(
-        50, ge=1, description="Steps between validations on held-out patches."
+        50, ge=1, description="Steps between validations on patches that judge."
     )
     patience_fraction: Annotated[float, HELD_OUT] = Field(
         0.5, gt=0, le=1, description="Stop after this share of the steps without gain."

@@ -1,4 +1,4 @@
-"""A prior from archives: read every scene, leave out every place in turn, train, judge, write.
+"""A prior from archives: read every scene, leave out every place in turn, train, score, write.
 
 What is shipped with the project was made by this, from scenes in the public domain.
 """
@@ -20,8 +20,9 @@ from pipeline.files import write_bytes
 from pipeline.optics import TYPICAL_PSF_SIGMA_PX
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
-from pipeline.superres.prior.left_out import judge, leave_sites_out, with_skill
-from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, train_prior
+from pipeline.superres.prior.left_out import leave_sites_out, score_left_out, with_scores
+from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining
+from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.spectrum import oversampling
 
@@ -30,10 +31,10 @@ log = logging.getLogger(__name__)
 NOISES_K = (0.0, 0.1)
 SAME_PLACE_DEG = 2.0  # scenes whose centers lie closer are one site and are left out together
 FINER_THAN_SENSOR = 1.5
-HELD_OUT = "what is held out"  # the "site" of scenes that never teach
+HELD_OUT = "what is held out"  # the "site" of scenes that no prior learns from
 
 
-def teaching_scenes(
+def prior_scenes(
     settings: ArchiveSettings, roots: Sequence[Path], *, exclude: Sequence[str] = ()
 ) -> list[PriorScene]:
     """Every readable scene of the archives, in kelvin.
@@ -54,23 +55,23 @@ def teaching_scenes(
             try:
                 scenes[ref.digest] = _prior_scene(ref, read_scene(ref, here))
             except (UnusableInputError, SkippedSceneError, UnreadableInputError) as error:
-                log.info("%s: does not teach: %s", name, error)
+                log.info("%s: left out: %s", name, error)
     return list(scenes.values())
 
 
 def make_prior(
     scenes: Sequence[PriorScene],
-    settings: TeachSettings,
+    settings: PriorTraining,
     *,
     scales: Sequence[int],
     seed: int,
     device: torch.device,
-    judged: bool = True,
+    scored: bool = True,
     held_out: Sequence[PriorScene] = (),
     keep: Callable[[str, Prior], None] = lambda _site, _prior: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Prior:
-    """The prior of all these scenes; its card holds the skill on scenes that did not feed what judged them.
+    """The prior of all these scenes; its card says how well priors did on scenes left out of them.
 
     Args:
         scenes: To learn from.
@@ -78,21 +79,21 @@ def make_prior(
         scales: Enlargements.
         seed: Of everything random.
         device: Where to train.
-        judged: Train a prior without each place in turn, and judge it there.
-        held_out: Scenes that teach nothing and judge the prior itself.
+        scored: Train a prior without each place in turn, and score it there.
+        held_out: Scenes that are not learned from and that score the prior itself.
         keep: Given every site and the prior without it, gains by the other sites, and so for `held_out`: for
             benchmarks.
         progress: Told what was done.
     """
-    skills = []
+    scores = []
     without: dict[str, Prior] = {}
 
     def note(site: str, prior: Prior) -> None:
         without[site] = prior
-        progress(f"judged without {site}")
+        progress(f"scored without {site}")
 
-    if judged:
-        skills = leave_sites_out(
+    if scored:
+        scores = leave_sites_out(
             scenes,
             settings,
             scales=scales,
@@ -103,20 +104,20 @@ def make_prior(
             progress=note,
         )
     for site, prior in without.items():
-        keep(site, with_skill(prior, [skill for skill in skills if skill.site != site]))
+        keep(site, with_scores(prior, [score for score in scores if score.site != site]))
     prior = train_prior(scenes, settings, scales=scales, seed=seed, device=device)
     progress("trained on all")
-    if skills and held_out:
-        keep(HELD_OUT, with_skill(prior, skills))
+    if scores and held_out:
+        keep(HELD_OUT, with_scores(prior, scores))
     for scene in held_out:
         for scale in scales:
             for noise_k in NOISES_K:
-                skill = judge(
+                score = score_left_out(
                     prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=TYPICAL_PSF_SIGMA_PX, seed=seed
                 )
-                skills += [skill] if skill is not None else []
-        progress(f"judged on {scene.name}")
-    return with_skill(prior, skills)
+                scores += [score] if score is not None else []
+        progress(f"scored on {scene.name}")
+    return with_scores(prior, scores)
 
 
 def save_prior(prior: Prior, path: Path) -> None:

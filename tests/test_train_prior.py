@@ -43,7 +43,9 @@ def test_a_prior_is_taught_judged_and_used(archive, tmp_path):
     assert {scene["name"] for scene in prior.card["scenes"]} == {"scene_0.npz", "scene_1.npz"}
     assert {skill["scene"] for skill in prior.card["skill"]} == {"scene_0.npz", "scene_1.npz"}
 
-    recipe = load_settings(assignments=[f"recipe.prior={prior_file}"], environment={}).recipe
+    recipe = load_settings(
+        assignments=["recipe.scale=2", f"recipe.prior={prior_file}"], environment={}
+    ).recipe
     assert recipe.digest != load_settings(assignments=["recipe.prior=none"], environment={}).recipe.digest
     told = invoke(
         *("evaluate", archive / "scene_0.npz", "--scale", 2, "--size", 128, "--json"),

@@ -16,7 +16,7 @@ STATE = replace(TrainState.begin({}), step=3)
 @pytest.fixture
 def scene(tmp_path):
     """A scene and its settings; every state that is taken is written at once."""
-    told = ["run.checkpoint_s=0.001", "recipe.train.steps=40"]
+    told = ["run.checkpoint_s=0.001", "recipe.prior=none", "recipe.detail=trained", "recipe.train.steps=40"]
     settings = cheap_settings(write_archive(tmp_path / "archive", 1), tmp_path / "out", told)
     (ref,) = plan_night(settings).todo
     return ref, settings

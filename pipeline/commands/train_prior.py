@@ -33,7 +33,7 @@ def train_prior(
         typer.Option("--exclude", help="Leave out files whose name contains this; repeatable."),
     ] = None,
     held_out: Annotated[
-        list[Path] | None, typer.Option("--held-out", help="Scenes that teach nothing and judge; repeatable.")
+        list[Path] | None, typer.Option("--held-out", help="Scenes that only score it; repeatable.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps for each scale.")
@@ -54,28 +54,28 @@ def train_prior(
     """
     from pipeline.process import resolve_device
     from pipeline.settings_sources import load_settings, refuse_recipe
-    from pipeline.superres.prior.train_prior import TeachSettings
-    from pipeline.train_prior import make_prior, save_prior, teaching_scenes
+    from pipeline.superres.prior.prior_pairs import PriorTraining
+    from pipeline.train_prior import make_prior, prior_scenes, save_prior
 
     refuse_recipe(assignments or (), "train-prior", ("recipe.seed",))
     tree = load_settings(settings, assignments or ())
-    scenes = teaching_scenes(tree.archive, archives, exclude=exclude or ())
+    scenes = prior_scenes(tree.archive, archives, exclude=exclude or ())
     if len({scene.site for scene in scenes}) < (2 if judged else 1):
         raise UnusableInputError(
             f"{len(scenes)} scenes of one place or none: nothing to learn from and be judged by"
         )
     err_console.print(f"{len(scenes)} scenes of {len({scene.site for scene in scenes})} places")
-    teaching = TeachSettings()
+    training = PriorTraining()
     if steps is not None:
-        teaching = replace(teaching, training=teaching.training.model_copy(update={"steps": steps}))
+        training = replace(training, training=training.training.model_copy(update={"steps": steps}))
     prior = make_prior(
         scenes,
-        teaching,
+        training,
         scales=scales or (2, 4, 8),
         seed=tree.recipe.seed,
         device=resolve_device(tree.run.device),
-        judged=judged,
-        held_out=teaching_scenes(tree.archive, held_out or ()),
+        scored=judged,
+        held_out=prior_scenes(tree.archive, held_out or ()),
         keep=lambda site, prior: save_prior(prior, keep / f"without {site}.safetensors") if keep else None,
         progress=lambda text: err_console.print(escape(text), highlight=False),
     )

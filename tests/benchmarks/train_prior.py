@@ -22,8 +22,9 @@ import torch
 
 from pipeline.recipe import Recipe
 from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
-from pipeline.superres.prior.left_out import Skill, judge, with_skill
-from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, train_prior
+from pipeline.superres.prior.left_out import LeftOutScore, score_left_out, with_scores
+from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining
+from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
 
 
@@ -34,9 +35,9 @@ def read_scenes(path: Path) -> list[PriorScene]:
         return [PriorScene(temperature=kept[f"scene_{k}"], **one) for k, one in enumerate(facts)]
 
 
-def settings_of(arguments: argparse.Namespace) -> TeachSettings:
-    """What the command line asks for; the rest as `TeachSettings` has it."""
-    default = TeachSettings()
+def settings_of(arguments: argparse.Namespace) -> PriorTraining:
+    """What the command line asks for; the rest as `PriorTraining` has it."""
+    default = PriorTraining()
     network = Recipe(
         network=NetworkSettings.model_validate({**json.loads(arguments.network), "noise_input": True})
     )
@@ -52,7 +53,7 @@ def settings_of(arguments: argparse.Namespace) -> TeachSettings:
     )
 
 
-def _work(job: tuple[list[PriorScene], list[PriorScene], TeachSettings, int, argparse.Namespace]):
+def _work(job: tuple[list[PriorScene], list[PriorScene], PriorTraining, int, argparse.Namespace]):
     """Train for one scale without the judged scenes, and judge it on them."""
     others, judged, settings, scale, arguments = job
     torch.set_num_threads(arguments.threads)
@@ -62,14 +63,14 @@ def _work(job: tuple[list[PriorScene], list[PriorScene], TeachSettings, int, arg
         others, settings, scales=(scale,), seed=arguments.seed, device=device, coarser=sensors
     )
     skills = [
-        judge(prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=0.4, seed=0)
+        score_left_out(prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=0.4, seed=0)
         for scene in judged
         for noise_k in arguments.nedt
     ]
     return scale, prior, [skill for skill in skills if skill is not None]
 
 
-def table(skills: Sequence[Skill]) -> str:
+def table(skills: Sequence[LeftOutScore]) -> str:
     """Geometric means against Tikhonov, by scale and noise, over scenes and over sites; and the worst."""
     lines = ["| scale | NEdT K | scenes | vs Tikhonov | by site | worst | vs base | gain |", "|" + "---|" * 8]
     for scale, noise_k in sorted({(skill.scale, skill.noise_k) for skill in skills}):
@@ -125,7 +126,7 @@ def main() -> None:
         jobs += [(others, judged, settings, scale, arguments) for scale in arguments.scales]
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     context = multiprocessing.get_context("spawn")
-    skills: list[Skill] = []
+    skills: list[LeftOutScore] = []
     final: dict[int, Prior] = {}
     with context.Pool(min(arguments.workers, len(jobs))) as pool:
         for scale, prior, found in pool.imap_unordered(_work, jobs):
@@ -137,7 +138,7 @@ def main() -> None:
     for skill in sorted(skills, key=lambda one: (one.scale, one.noise_k, one.scene)):
         print(json.dumps({**asdict(skill), "ratio": round(skill.rmse_k / skill.tikhonov_rmse_k, 4)}))
     if arguments.out:
-        arguments.out.write_bytes(with_skill(merge(final), skills).save())
+        arguments.out.write_bytes(with_scores(merge(final), skills).save())
         print(f"{arguments.out}: {arguments.out.stat().st_size / 1e3:.0f} kB")
 
 

@@ -24,13 +24,7 @@ NETWORKS: Mapping[str, Callable[[NetworkSettings, int], DetailNetwork]] = {
 
 
 def build_network(settings: NetworkSettings, scale: int, *, seed: int) -> DetailNetwork:
-    """A fresh network; same seed, same weights. The settings' size must be filled in (`Recipe.resolved`).
-
-    Raises:
-        ValueError: If there is no network of that name.
-    """
-    if settings.name not in NETWORKS:
-        raise ValueError(f"no network {settings.name!r}; known: {', '.join(NETWORKS)}")
+    """A fresh network; same seed, same weights. The settings' size must be filled in (`Recipe.resolved`)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS[settings.name](settings, scale)

@@ -113,6 +113,7 @@ def attention_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
         mean_window_px=settings.mean_window_px or 0,
         base_input=bool(settings.base_input),
         noise_input=settings.noise_input,
+        starts_at_base=not staged,
     )
 
 

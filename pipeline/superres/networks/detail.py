@@ -2,7 +2,7 @@
 
 `DetailNetwork` is the frame they share: it takes the local mean away, works in units of the
 scene's own detail, and adds what its body finds to the base. The surprise is the last layer:
-it starts at zero, so an untrained network *is* its base.
+it starts at zero, so an untrained network *is* its base (only the original one starts at random).
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class DetailNetwork(nn.Module):
         mean_window_px: int,
         base_input: bool = False,
         noise_input: bool = False,
+        starts_at_base: bool = True,
     ) -> None:
         super().__init__()
         self.body, self.head = body, head
@@ -75,10 +76,10 @@ class DetailNetwork(nn.Module):
         self.register_buffer("unit", torch.ones(1))
         self.register_buffer("sigma", torch.ones(1))
         self.register_buffer("noise", torch.zeros(1))
-        last = [module for module in head.modules() if isinstance(module, nn.Conv2d)][-1]
-        nn.init.zeros_(last.weight)
-        if last.bias is not None:
-            nn.init.zeros_(last.bias)
+        if starts_at_base:
+            last = [module for module in head.modules() if isinstance(module, nn.Conv2d)][-1]
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     @property
     def reach_px(self) -> int | None:

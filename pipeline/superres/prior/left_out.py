@@ -1,7 +1,7 @@
-"""How a prior is judged: on scenes from places it has never seen, by Wald's protocol.
+"""How well a prior does on scenes from places that it has never seen, by Wald's protocol.
 
-A left-out scene is degraded, recovered and compared with itself. Its own sensor teaches only from
-an octave down meanwhile, as in use, where nothing finer than the scene is to be had.
+A left-out scene is degraded, recovered and compared with itself. Of its own sensor the prior has seen
+scenes that were halved once only, as in use, where nothing finer than the scene is to be had.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from pipeline.superres.applying.windows import compute_passes, compute_window
 from pipeline.superres.bases.base import Base, back_projected_base, fit_base
 from pipeline.superres.bases.projection import Projection
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
-from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, octaves, train_prior
+from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining, octaves
+from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.training.levels import Coarse
 
-JUDGED_PX = (512, 384, 256, 192, 128, 96, 64)
+SQUARES_PX = (512, 384, 256, 192, 128, 96, 64)
 
 
 @dataclass(frozen=True)
-class Skill:
+class LeftOutScore:
     """How a prior did on a scene that did not feed it, against that scene's own pixels.
 
     Attributes:
@@ -58,11 +60,11 @@ class Skill:
     gain: float
 
 
-def judge(
+def score_left_out(
     prior: Prior, scene: PriorScene, *, scale: int, noise_k: float, psf_sigma_px: float, seed: int
-) -> Skill | None:
+) -> LeftOutScore | None:
     """Wald's protocol on the scene's most textured square; None where no whole square is large enough."""
-    truth = judged_square(scene.temperature, scale, scene.first_octave)
+    truth = scored_square(scene, scale)
     if truth is None:
         return None
     degrade = Degrade.gaussian(scale, psf_sigma_px)
@@ -86,7 +88,7 @@ def judge(
         float(np.sqrt(np.mean(inside(picture) ** 2)))
         for picture in (project(answer, lr, valid), project(plain, lr, valid), tikhonov)
     )
-    return Skill(
+    return LeftOutScore(
         scene=scene.name,
         site=scene.site,
         sensor=scene.sensor,
@@ -115,18 +117,20 @@ def apply_network(network: DetailNetwork, lr: NDArray[np.float32], base: Base) -
     return compute_passes(ways, lr, Window(0, 0, *lr.shape), "mean")[0]
 
 
-def judged_square(
-    temperature: NDArray[np.float32], scale: int, first_octave: int = 0
-) -> NDArray[np.float32] | None:
-    """The largest square without gaps among `JUDGED_PX`, and of those the one with the steepest gradients."""
-    level = next(octaves(temperature, 0.35, first_octave, first_octave + 1))
-    sides = (side for side in JUDGED_PX if side % scale == 0 and side // scale >= 4 * scale)
+def scored_square(scene: PriorScene, scale: int) -> Coarse | None:
+    """The largest square without gaps among `SQUARES_PX`, and of those the one with the steepest gradients.
+
+    Kelvin, from the scene as its sensor sees it: a finer grid is halved through the sensor's blur first.
+    """
+    first = scene.first_octave
+    level = next(octaves(scene.temperature, scene.psf_sigma_px, first, first + 1))
+    sides = (side for side in SQUARES_PX if side % scale == 0 and side // scale >= 4 * scale)
     return most_textured_square(level, sides)
 
 
 def leave_sites_out(
     scenes: Sequence[PriorScene],
-    settings: TeachSettings,
+    settings: PriorTraining,
     *,
     scales: Sequence[int],
     noises_k: Sequence[float],
@@ -134,9 +138,9 @@ def leave_sites_out(
     seed: int,
     device: torch.device,
     progress: Callable[[str, Prior], None] | None = None,
-) -> list[Skill]:
-    """For every site a prior without it, judged on all its scenes; its sensors teach from an octave down."""
-    skills = []
+) -> list[LeftOutScore]:
+    """For every site a prior without it, scored on its scenes; scenes of their sensors are halved for it."""
+    scores = []
     for site in dict.fromkeys(scene.site for scene in scenes):
         judged = [scene for scene in scenes if scene.site == site]
         others = [scene for scene in scenes if scene.site != site]
@@ -145,21 +149,21 @@ def leave_sites_out(
         for scene in judged:
             for scale in scales:
                 for noise_k in noises_k:
-                    skill = judge(
+                    score = score_left_out(
                         prior, scene, scale=scale, noise_k=noise_k, psf_sigma_px=psf_sigma_px, seed=seed
                     )
-                    if skill is not None:
-                        skills.append(skill)
+                    if score is not None:
+                        scores.append(score)
         if progress is not None:
             progress(site, prior)
-    return skills
+    return scores
 
 
-def with_skill(prior: Prior, skills: Sequence[Skill]) -> Prior:
+def with_scores(prior: Prior, scores: Sequence[LeftOutScore]) -> Prior:
     """The prior with its record on the card, and the gain that the record recommends for each scale."""
     scales: dict[str, Any] = {}
     for name, facts in prior.card["scales"].items():
-        gains = [skill.gain for skill in skills if str(skill.scale) == name]
+        gains = [score.gain for score in scores if str(score.scale) == name]
         if gains:
             facts = {
                 **facts,
@@ -169,5 +173,5 @@ def with_skill(prior: Prior, skills: Sequence[Skill]) -> Prior:
             }
         scales[name] = facts
     return Prior(
-        prior.weights, {**prior.card, "scales": scales, "skill": [asdict(skill) for skill in skills]}
+        prior.weights, {**prior.card, "scales": scales, "skill": [asdict(score) for score in scores]}
     )

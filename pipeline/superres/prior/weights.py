@@ -1,7 +1,7 @@
-"""What other scenes teach: weights trained once on an archive, and the card that says on what.
+"""A prior: weights trained once on an archive, and the card that says on what.
 
 A prior is nearly free of sensor and scale, because its networks count in units of a scene's own
-detail. It is never asked to judge itself: its card holds its skill on scenes left out of it.
+detail. Its card says how well it did on scenes that were left out of its training.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.training.state import read_header
 
 VERSION = "thermal-sr prior 1"
+LARGEST_WEIGHT = 1000.0  # trained ones stay below ten; a damaged number is mostly far larger
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Prior:
         card: Plain JSON. `scales` maps each scale to `network` (its settings), `sigma` (RMS of the
             missing detail in units of a scene's own), `base` (what it was trained over), `gain` and
             `gain_error` (what the scenes left out of it recommend); `scenes` lists what fed it, with
-            digests; `skill` is its record on scenes that did not.
+            digests; `skill` lists how it did on scenes that did not (`left_out.LeftOutScore`).
     """
 
     weights: Mapping[int, Mapping[str, Tensor]]
@@ -78,7 +79,8 @@ class Prior:
         """Weights and card from a file's bytes.
 
         Raises:
-            ValueError: If the bytes are damaged or no prior of this version.
+            ValueError: If the bytes are damaged or no prior of this version, or if its weights are not those
+                of the networks that its card names, or no plausible numbers.
         """
         card = json.loads(read_header(kept, "prior").get("card", "{}"))
         if (version := card.pop("version", None)) != VERSION:
@@ -86,5 +88,34 @@ class Prior:
         weights: dict[int, dict[str, Tensor]] = {}
         for name, tensor in load(kept).items():
             scale, _, parameter = name.partition(".")
+            if not scale.removeprefix("x").isdecimal():
+                raise ValueError(
+                    f"prior: tensors named x2.NAME, x4.NAME and so on are wanted, found {name!r}"
+                )
             weights.setdefault(int(scale[1:]), {})[parameter] = tensor
-        return cls(weights, card)
+        prior = cls(weights, card)
+        for each in prior.scales:
+            prior._check(each)
+        return prior
+
+    def _check(self, scale: int) -> None:
+        """Refuse weights of another network than the card names, and numbers that no training gives."""
+        try:
+            settings = NetworkSettings.model_validate(self.facts(scale)["network"])
+            network = build_network(settings, scale, seed=0)
+            sigma = float(self.facts(scale)["sigma"])
+        except (KeyError, TypeError, ValueError) as error:
+            found = " ".join(str(error).split())
+            raise ValueError(f"prior: its card describes no network for x{scale}: {found}") from error
+        wanted = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+        given = {name: tuple(tensor.shape) for name, tensor in self.weights[scale].items()}
+        for name in sorted(wanted.keys() | given.keys()):
+            if wanted.get(name) != given.get(name):
+                found = f"{wanted.get(name, 'nothing')} is wanted, found {given.get(name, 'nothing')}"
+                raise ValueError(f"prior: x{scale} {name}: {found}")
+        for name, largest in [(name, float(each.abs().max())) for name, each in self.weights[scale].items()]:
+            if not largest <= LARGEST_WEIGHT:
+                limit = f"at most {LARGEST_WEIGHT:g} is wanted"
+                raise ValueError(f"prior: x{scale} {name} holds a weight of {largest:g}, {limit}")
+        if not 0 < sigma < LARGEST_WEIGHT:
+            raise ValueError(f"prior: x{scale} sigma is {sigma:g}, a positive number is wanted")

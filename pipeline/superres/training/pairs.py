@@ -1,77 +1,59 @@
-"""Lessons cut from the scene itself: what it looked like, were it seen from further away.
+"""Training pairs cut from the scene itself: what it looked like, were it seen from further away.
 
-The scene and smaller versions of it (a pyramid) are taken for truth, the forward model makes the
-coarse picture of each, and patches are cut from both. Everything is degraded once and whole, so
-a patch has the neighborhood that it will have in use, and a step costs a copy.
+The scene and smaller versions of it (`levels`) are taken for truth, the forward model makes the
+coarse picture of each, and patches are cut from both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import ndimage
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.recipe_settings import PairSettings
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.sensing.holes import fill_nearest
+from pipeline.superres.training.levels import (
+    Blur,
+    Coarse,
+    Level,
+    LevelMaker,
+    Mask,
+    Patch,
+    missing_detail,
+    pyramid,
+)
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Blur = Callable[[Image], Image]
-
-SENSOR_VARIANCE_PX2 = 0.4**2 + 1 / 12  # a typical PSF and the detector's square, in native pixels
 SMALLEST_LR_PX = 8
-# How the original degrades and varies a picture: blur in HR pixels, noise unitless, factors.
-BLUR_SIGMA_PX, NOISE_SIGMA, NOISE_PROBABILITY = (0.5, 2.0), (0.001, 0.01), 0.8
-PHOTOMETRIC_RANGE = (0.9, 1.1)
+PHOTOMETRIC_RANGE = (0.9, 1.1)  # factors by which the original varies brightness and contrast
+CHECKED_PATCHES = 16  # of its own pyramid, by which the original recipe is validated
 
 
 class Batch(NamedTuple):
-    """Patches for one step: (n, 1, y, x) coarse, (n, 1, s*y, s*x) base, truth and weight of the loss.
+    """Patches for one step.
 
-    `noise` (n, 1, 1, 1) is given where the patches come from scenes of different noise.
+    Attributes:
+        lr: Coarse.
+        base: Of `lr`.
+        truth: What should come out.
+        weight: Of every pixel in the loss.
+        noise: RMS of the noise in each of `lr`, in its units; seen by networks built with `noise_input`.
     """
 
-    lr: Tensor
-    base: Tensor
-    truth: Tensor
-    weight: Tensor
-    noise: Tensor | None = None
+    lr: Float[Tensor, "n 1 y x"]
+    base: Float[Tensor, "n 1 fine_y fine_x"]
+    truth: Float[Tensor, "n 1 fine_y fine_x"]
+    weight: Float[Tensor, "n 1 fine_y fine_x"]
+    noise: Float[Tensor, "n 1 1 1"]
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        return Batch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """One level of the pyramid: (y, x) coarse; base, truth and weight on the fine grid.
-
-    `informative` and `anywhere` say where patches have their center, on the coarse grid: cumulative shares
-    of its pixels, row by row, by local variance of the Laplacian and of valid ones.
-    """
-
-    lr: Image
-    base: Image
-    truth: Image
-    weight: Image
-    informative: NDArray[np.float64]
-    anywhere: NDArray[np.float64]
-
-    def patch(self, crop_px: int, informative_fraction: float, generator: np.random.Generator) -> list[Image]:
-        """Coarse, base, truth and weight around an informative pixel, or around any valid one."""
-        scale = self.truth.shape[0] // self.lr.shape[0]
-        row, column = _corner(self, crop_px, informative_fraction, generator)
-        fine_row, fine_column, fine_px = scale * row, scale * column, scale * crop_px
-        coarse = np.s_[row : row + crop_px, column : column + crop_px]
-        fine = np.s_[fine_row : fine_row + fine_px, fine_column : fine_column + fine_px]
-        return [self.lr[coarse], self.base[fine], self.truth[fine], self.weight[fine]]
+        return Batch(*(part.to(device) for part in self))
 
 
 @dataclass(frozen=True)
@@ -80,15 +62,15 @@ class ScenePairs:
 
     Attributes:
         scale: Linear enlargement.
-        lessons: To draw patches from.
-        validation: Whole levels whose loss counts only where training never looks.
+        levels: To draw patches from.
+        validation: What judges and is never learned from.
         unit: RMS of the scene's detail, in working units.
         sigma: RMS of the detail missing from the bases, in units of `unit`.
         settings: How patches are drawn.
     """
 
     scale: int
-    lessons: tuple[Lesson, ...]
+    levels: tuple[Level, ...]
     validation: tuple[Batch, ...]
     unit: float
     sigma: float
@@ -96,13 +78,14 @@ class ScenePairs:
 
     def batch(self, generator: np.random.Generator) -> Batch:
         """Patches of one step; same state of the generator, same patches."""
-        area = np.array([lesson.truth.size for lesson in self.lessons], dtype=np.float64)
-        crop = min(self._crop_px, *(min(lesson.lr.shape) for lesson in self.lessons))
-        drawn = [
-            self._patch(self.lessons[index], crop, generator)
-            for index in generator.choice(len(self.lessons), self.settings.batch, p=area / area.sum())
+        area = np.array([level.truth.size for level in self.levels], dtype=np.float64)
+        crop = min(self._crop_px, *(min(level.lr.shape) for level in self.levels))
+        chosen = [
+            self.levels[index]
+            for index in generator.choice(len(self.levels), self.settings.batch, p=area / area.sum())
         ]
-        return stack_patches(drawn)
+        patches = [self._patch(level, crop, generator) for level in chosen]
+        return stack_patches(patches, [level.noise for level in chosen])
 
     @property
     def _crop_px(self) -> int:
@@ -110,17 +93,20 @@ class ScenePairs:
             raise ValueError("pairs.crop_px is unset; resolve the recipe first")
         return self.settings.crop_px
 
-    def _patch(self, lesson: Lesson, crop: int, generator: np.random.Generator) -> list[Image]:
-        patch = lesson.patch(crop, self.settings.informative_fraction, generator)
+    def _patch(self, level: Level, crop: int, generator: np.random.Generator) -> list[Patch]:
+        patch = level.patch(crop, self.settings.informative_fraction, generator)
         if self.settings.flips:
             patch = turn_at_random(patch, generator)
-        if generator.random() < self.settings.photometric_probability:
-            patch[:3] = _photometric(patch[:3], generator)
+        chance = self.settings.photometric_probability
+        if generator.random() < chance:
+            patch[:3] = _change_brightness(patch[:3], float(generator.uniform(*PHOTOMETRIC_RANGE)))
+        if chance > 0 and generator.random() < chance:  # no draw where none is used: the others stay the same
+            patch[:3] = _change_contrast(patch[:3], float(generator.uniform(*PHOTOMETRIC_RANGE)))
         return patch
 
 
 def make_pairs(
-    temperature: Image,
+    temperature: Coarse,
     valid: Mask,
     degrade: Blur,
     enlarge: Blur,
@@ -134,15 +120,16 @@ def make_pairs(
     """Training and validation pairs of one scene.
 
     Args:
-        temperature: (y, x), unitless; what stands at invalid pixels is ignored.
-        valid: (y, x), true where there is data.
+        temperature: Unitless; what stands at invalid pixels is ignored.
+        valid: True where there is data.
         degrade: The forward model: (s*y, s*x) to (y, x).
         enlarge: The base: (y, x) to (s*y, s*x).
         scale: Linear enlargement.
         settings: Pyramid, patches, augmentation.
         generator: All randomness of the pyramid: phases and noise.
         noise: NEdT in the units of `temperature`; levels get 0.5 to 2 times as much.
-        held_out: (y, x), true where training must never look; those pixels judge it.
+        held_out: True where training must never look; those pixels judge it. Without them nothing does, but
+            the original recipe is judged by patches that it also learns from.
 
     Raises:
         ValueError: If the scene is too small for the factor.
@@ -156,73 +143,24 @@ def make_pairs(
     held_out = np.zeros_like(valid) if held_out is None else held_out & valid
     seen = valid & ~held_out
     shown = fill_nearest(np.where(seen, temperature, np.float32(np.nan)))
-    maker = LessonMaker(degrade, enlarge, scale, settings, noise)
-    lessons = [
+    maker = LevelMaker(degrade, enlarge, scale, settings, noise)
+    levels = [
         maker(level, mask, generator)
         for level, mask in pyramid(shown, seen, settings, smallest_px=SMALLEST_LR_PX * scale)
     ]
-    lessons = [lesson for lesson in lessons if lesson.weight.any()]
-    if not lessons:
+    levels = [level for level in levels if level.weight.any()]
+    if not levels:
         raise ValueError("no level of the pyramid has a valid pixel to learn from")
-    whole = fill_nearest(np.where(valid, temperature, np.float32(np.nan)))
-    validation = [_as_batch(maker(whole, held_out, generator))] if held_out.any() else []
     unit = detail_unit(torch.from_numpy(shown), torch.from_numpy(seen))
-    return ScenePairs(
-        scale=scale,
-        lessons=tuple(lessons),
-        validation=tuple(validation),
-        unit=unit,
-        sigma=missing_detail(lessons) / unit or 1.0,
-        settings=settings,
-    )
-
-
-@dataclass(frozen=True)
-class LessonMaker:
-    """Makes a lesson of one level of the pyramid; `noise` is NEdT in the level's units."""
-
-    degrade: Blur
-    enlarge: Blur
-    scale: int
-    settings: PairSettings
-    noise: float
-
-    def __call__(self, level: Image, mask: Mask, generator: np.random.Generator) -> Lesson:
-        """Cut to whole LR pixels at a random phase, degrade, add noise, enlarge."""
-        s = self.scale
-        phase = [int(generator.integers(size % s + 1)) for size in level.shape]
-        rows, columns = (
-            slice(first, first + size // s * s) for first, size in zip(phase, level.shape, strict=True)
-        )
-        truth, mask = np.ascontiguousarray(level[rows, columns]), mask[rows, columns]
-        if self.settings.model == "original":
-            lr = self._original_degrade(truth, generator)
-        else:
-            lr = self.degrade(truth)
-            # An exact share of noise a level: NEdT is itself known to a factor of two only.
-            sigma = self.noise * float(generator.uniform(0.5, 2.0))
-            lr = lr + generator.normal(0.0, 1.0, lr.shape).astype(np.float32) * np.float32(sigma)
-        lr = lr.astype(np.float32)
-        blocks = mask.reshape(mask.shape[0] // s, s, mask.shape[1] // s, s)
-        whole = np.asarray(blocks.all(axis=(1, 3)))
-        return Lesson(
-            lr=lr,
-            base=self.enlarge(lr).astype(np.float32),
-            truth=truth,
-            weight=np.kron(whole, np.ones((s, s))).astype(np.float32),
-            informative=_cumulative(_laplacian_variance(lr) * whole),
-            anywhere=_cumulative(whole.astype(np.float64)),
-        )
-
-    def _original_degrade(self, truth: Image, generator: np.random.Generator) -> Image:
-        """The original's: random Gaussian blur, every s-th pixel by cubic resampling, random noise."""
-        blurred = ndimage.gaussian_filter(truth, generator.uniform(*BLUR_SIGMA_PX))
-        shape = truth.shape[0] // self.scale, truth.shape[1] // self.scale
-        lr = resample(blurred, shape)
-        if generator.random() >= NOISE_PROBABILITY:
-            return lr
-        sigma = generator.uniform(*NOISE_SIGMA)
-        return (lr + generator.normal(0.0, sigma, lr.shape)).astype(np.float32)
+    sigma = missing_detail(levels) / unit or 1.0
+    pairs = ScenePairs(scale, tuple(levels), (), unit, sigma, settings)
+    validation: list[Batch] = []
+    if held_out.any():
+        whole = maker(fill_nearest(np.where(valid, temperature, np.float32(np.nan))), held_out, generator)
+        validation = [stack_patches([(whole.lr, whole.base, whole.truth, whole.weight)], [whole.noise])]
+    elif settings.model == "original":
+        validation = [pairs.batch(generator) for _ in range(CHECKED_PATCHES)]
+    return replace(pairs, validation=tuple(validation))
 
 
 def calibrate(network: DetailNetwork, pairs: ScenePairs, noise: float = 0.0) -> None:
@@ -234,96 +172,26 @@ def calibrate(network: DetailNetwork, pairs: ScenePairs, noise: float = 0.0) -> 
         network.calibrate(unit=pairs.unit, sigma=pairs.sigma, noise=noise)
 
 
-def pyramid(
-    temperature: Image, valid: Mask, settings: PairSettings, *, smallest_px: int
-) -> list[tuple[Image, Mask]]:
-    """The scene and smaller versions of it, largest first, each as the same sensor would see it.
-
-    A level of size f is blurred as much as it takes for a PSF of 1/f pixels, so that every level has
-    the contrast that a delivered scene has. Levels below `smallest_px` a side are left out.
-    """
-    levels = []
-    for size in np.linspace(1.0, settings.smallest_scale, settings.num_scales):
-        shape = round(temperature.shape[0] * size), round(temperature.shape[1] * size)
-        if min(shape) < smallest_px:
-            continue
-        if shape == temperature.shape:
-            levels.append((temperature, valid))
-            continue
-        sigma = (
-            1 / size if settings.model == "original" else float(np.sqrt(SENSOR_VARIANCE_PX2 * (size**-2 - 1)))
-        )
-        small = resample(ndimage.gaussian_filter(temperature, sigma), shape)
-        touched = ndimage.gaussian_filter((~valid).astype(np.float32), sigma)
-        levels.append((small, resample(touched, shape, order=1) < 1e-3))
-    return levels
-
-
-def resample(picture: Image, shape: tuple[int, int], order: Literal[1, 3] = 3) -> Image:
-    """(y, x) to another size over the same ground, by splines."""
-    zoom = [shape[0] / picture.shape[0], shape[1] / picture.shape[1]]
-    return np.asarray(
-        ndimage.zoom(picture, zoom, order=order, mode="reflect", grid_mode=True),
-        dtype=np.float32,
-    )
-
-
-def missing_detail(lessons: Sequence[Lesson]) -> float:
-    """RMS of what the bases lack, over the pixels that count."""
-    squares = sum(
-        float((lesson.weight * (lesson.truth - lesson.base).astype(np.float64) ** 2).sum())
-        for lesson in lessons
-    )
-    return float(np.sqrt(squares / max(sum(float(lesson.weight.sum()) for lesson in lessons), 1.0)))
-
-
-def _laplacian_variance(lr: Image) -> NDArray[np.float64]:
-    """(y, x) variance of the Laplacian in 5 x 5 pixels: how much there is to learn."""
-    laplacian = ndimage.laplace(lr.astype(np.float64))
-    variance = ndimage.uniform_filter(laplacian**2, 5) - ndimage.uniform_filter(laplacian, 5) ** 2
-    return np.maximum(variance, 0.0)
-
-
-def _cumulative(likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Running sum, row by row, ending at one; all ones where nothing is likely."""
-    running = likelihood.cumsum()
-    return running / running[-1] if running[-1] > 0 else np.ones_like(running)
-
-
-def _corner(
-    lesson: Lesson, crop: int, informative_fraction: float, generator: np.random.Generator
-) -> tuple[int, int]:
-    """First row and column of a patch around an informative pixel, or around any valid one."""
-    chosen = generator.random() < informative_fraction
-    shares = lesson.informative if chosen else lesson.anywhere
-    pixel = min(int(np.searchsorted(shares, generator.random(), side="right")), shares.size - 1)
-    height, width = lesson.lr.shape
-    row, column = divmod(pixel, width)
-    return (
-        min(max(row - crop // 2, 0), height - crop),
-        min(max(column - crop // 2, 0), width - crop),
-    )
-
-
-def turn_at_random(pictures: Sequence[Image], generator: np.random.Generator) -> list[Image]:
+def turn_at_random(pictures: Sequence[Patch], generator: np.random.Generator) -> list[Patch]:
     """All pictures flipped and turned alike, by one of the eight ways of the square."""
     turns, mirrored = int(generator.integers(4)), bool(generator.integers(2))
     return [np.rot90(part[:, ::-1] if mirrored else part, turns) for part in pictures]
 
 
-def stack_patches(patches: Sequence[Sequence[Image]]) -> Batch:
-    """Patches of coarse, base, truth and weight as one batch."""
+def stack_patches(patches: Sequence[Sequence[Patch]], noises: Sequence[float]) -> Batch:
+    """Patches of coarse, base, truth and weight, and the noise of each, as one batch."""
     stacked = (np.stack(parts)[:, None] for parts in zip(*patches, strict=True))
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)) for part in stacked))
+    lr, base, truth, weight = (
+        torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)) for part in stacked
+    )
+    return Batch(lr, base, truth, weight, torch.tensor(noises, dtype=torch.float32).view(-1, 1, 1, 1))
 
 
-def _photometric(pictures: Sequence[Image], generator: np.random.Generator) -> list[Image]:
-    """The same brightness and contrast change for all of them."""
-    brightness, contrast = (np.float32(generator.uniform(*PHOTOMETRIC_RANGE)) for _ in range(2))
+def _change_brightness(pictures: Sequence[Patch], factor: float) -> list[Patch]:
+    return [part * np.float32(factor) for part in pictures]
+
+
+def _change_contrast(pictures: Sequence[Patch], factor: float) -> list[Patch]:
+    """About the mean of the first, the coarse one."""
     mean = np.float32(pictures[0].mean())
-    return [((part - mean) * contrast + mean) * brightness for part in pictures]
-
-
-def _as_batch(lesson: Lesson) -> Batch:
-    parts = (lesson.lr, lesson.base, lesson.truth, lesson.weight)
-    return Batch(*(torch.from_numpy(part)[None, None] for part in parts))
+    return [(part - mean) * np.float32(factor) + mean for part in pictures]

@@ -4,7 +4,7 @@ import torch
 
 from pipeline.recipe import Recipe
 from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
-from pipeline.superres.prior.train_prior import PriorScene, TeachSettings
+from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining
 from tests.superres.textures import smooth_noise
 
 CPU = torch.device("cpu")
@@ -13,7 +13,7 @@ NETWORK = (
     .resolved()
     .network
 )
-SETTINGS = TeachSettings(
+SETTINGS = PriorTraining(
     network=NETWORK,
     training=TrainSettings(steps=40, patience_fraction=1.0),
     pairs=PairSettings(crop_px=12, batch=4),

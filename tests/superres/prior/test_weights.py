@@ -1,15 +1,19 @@
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.bases.base import back_projected_base
-from pipeline.superres.prior.left_out import judge, judged_square, leave_sites_out, with_skill
-from pipeline.superres.prior.train_prior import PriorScene, TeachSettings, octaves, prior_pairs, train_prior
+from pipeline.superres.prior.left_out import leave_sites_out, score_left_out, scored_square, with_scores
+from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining, octaves, prior_pairs
+from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.training.state import read_header
 from tests.superres.prior.made import CPU, NETWORK, SETTINGS, scene
 from tests.superres.textures import smooth_noise
 
@@ -55,12 +59,12 @@ def test_a_prior_of_another_version_is_refused(prior):
 
 
 def test_a_prior_gains_on_a_scene_of_its_kind(prior):
-    skill = judge(prior, scene(7), scale=2, noise_k=0.0, psf_sigma_px=0.4, seed=0)
+    skill = score_left_out(prior, scene(7), scale=2, noise_k=0.0, psf_sigma_px=0.4, seed=0)
     assert skill.rmse_k < 0.99 * skill.base_rmse_k
 
 
 def test_a_prior_that_tikhonov_beats_is_not_mixed_in(prior):
-    skill = judge(prior, scene(7), scale=2, noise_k=0.2, psf_sigma_px=0.4, seed=0)
+    skill = score_left_out(prior, scene(7), scale=2, noise_k=0.2, psf_sigma_px=0.4, seed=0)
     assert skill.tikhonov_rmse_k < 0.9 * skill.rmse_k  # forty steps are few
     assert skill.gain == 0
 
@@ -91,8 +95,8 @@ def test_the_judged_sensor_teaches_from_an_octave_down():
         prior_pairs([scene(1, side=256)], SETTINGS, scale=2, seed=0, coarser=frozenset(sensors))
         for sensors in ((), ("A",))
     )
-    assert max(chapter.lesson.truth.shape[0] for chapter in whole.shelves[0]) == 256
-    assert max(chapter.lesson.truth.shape[0] for chapter in half.shelves[0]) == 128
+    assert max(one.level.truth.shape[0] for one in whole.scenes[0]) == 256
+    assert max(one.level.truth.shape[0] for one in half.scenes[0]) == 128
 
 
 def test_octaves_halve_and_keep_gaps_as_gaps():
@@ -105,7 +109,7 @@ def test_octaves_halve_and_keep_gaps_as_gaps():
 
 def test_scenes_of_one_site_are_left_out_together():
     scenes = [scene(1, site="a"), scene(2, site="a"), scene(3, site="b", sensor="B")]
-    quick = TeachSettings(
+    quick = PriorTraining(
         network=NETWORK, training=TrainSettings(steps=1, patience_fraction=1.0), pairs=SETTINGS.pairs
     )
     fed = {}
@@ -130,23 +134,60 @@ def test_scenes_of_one_site_are_left_out_together():
 
 
 def test_the_record_recommends_the_median_gain(prior):
-    skills = [judge(prior, scene(k), scale=2, noise_k=0.0, psf_sigma_px=0.4, seed=0) for k in (7, 8, 9)]
-    judged = with_skill(prior, skills)
+    skills = [
+        score_left_out(prior, scene(k), scale=2, noise_k=0.0, psf_sigma_px=0.4, seed=0) for k in (7, 8, 9)
+    ]
+    judged = with_scores(prior, skills)
     assert judged.facts(2)["gain"] == pytest.approx(min(np.median([skill.gain for skill in skills]), 1))
     assert judged.facts(2)["gain_error"] == pytest.approx(np.std([skill.gain for skill in skills]))
     assert judged.facts(4)["gain"] == 1.0
     assert len(judged.card["skill"]) == 3
 
 
-def test_a_square_is_judged_where_nothing_is_missing():
+def test_a_square_is_scored_where_nothing_is_missing():
     temperature = smooth_noise(256) + 300
     temperature[100:130] = np.nan
-    square = judged_square(temperature, 2)
+    square = scored_square(replace(scene(1), temperature=temperature), 2)
     assert square.shape == (96, 96)
     assert np.isfinite(square).all()
-    assert judged_square(np.full((256, 256), np.nan, np.float32), 2) is None
+    empty = np.full((256, 256), np.nan, np.float32)
+    assert scored_square(replace(scene(1), temperature=empty), 2) is None
+
+
+def test_a_square_of_a_halved_scene_is_as_soft_as_its_own_sensor_makes_it():
+    whole = scene(1, side=128, octave=1)
+    for sigma_px in (0.0, 0.35, 1.0):
+        halved = next(octaves(whole.temperature, sigma_px, 1, 2))
+        np.testing.assert_array_equal(scored_square(replace(whole, psf_sigma_px=sigma_px), 2), halved)
+
+
+def spoiled(prior, **changes):
+    """The bytes of a prior with other tensors; "__" in a name stands for a point."""
+    tensors = {**load(prior.save()), **{name.replace("__", "."): each for name, each in changes.items()}}
+    return save(tensors, metadata=read_header(prior.save(), "prior"))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e29])
+def test_a_prior_whose_weights_are_no_plausible_numbers_is_refused(prior, value):
+    bias = prior.weights[2]["body.0.bias"].clone()
+    bias[3] = value
+    with pytest.raises(
+        ValueError, match=r"prior: x2 body.0.bias holds a weight of .*, at most 1000 is wanted"
+    ):
+        Prior.load(spoiled(prior, x2__body__0__bias=bias))
+
+
+def test_a_prior_of_other_parameters_is_refused(prior):
+    with pytest.raises(ValueError, match=r"^prior: x2 body.0.bias: \(8,\) is wanted, found \(9,\)$"):
+        Prior.load(spoiled(prior, x2__body__0__bias=torch.zeros(9)))
+    with pytest.raises(ValueError, match=r"^prior: x2 extra: nothing is wanted, found \(1,\)$"):
+        Prior.load(spoiled(prior, x2__extra=torch.zeros(1)))
+    with pytest.raises(ValueError, match=r"^prior: its card describes no network for x16: '16'$"):
+        Prior.load(spoiled(prior, x16__extra=torch.zeros(1)))
+    with pytest.raises(ValueError, match="are wanted, found 'extra'"):
+        Prior.load(spoiled(prior, extra=torch.zeros(1)))
 
 
 def test_an_archive_of_crumbs_teaches_nothing():
-    with pytest.raises(ValueError, match="no scene is large enough to teach x4"):
+    with pytest.raises(ValueError, match="no scene is large enough to learn x4 from"):
         prior_pairs([scene(1, side=32)], SETTINGS, scale=4, seed=0)

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.recipe_settings import PairSettings
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.training.pairs import calibrate, pyramid
+from pipeline.superres.training.levels import pyramid
+from pipeline.superres.training.pairs import calibrate
 from tests.superres.networks.made import make_network
 from tests.superres.textures import smooth_noise
 from tests.superres.training.made import SETTINGS, pairs_of
@@ -13,8 +16,8 @@ from tests.superres.training.made import SETTINGS, pairs_of
 @pytest.mark.parametrize("scale", [2, 4])
 def test_without_noise_the_coarse_picture_is_the_degraded_truth(scale):
     degrade = Degrade.gaussian(scale, 0.4)
-    for lesson in pairs_of(smooth_noise(), scale=scale).lessons:
-        np.testing.assert_allclose(lesson.lr, degrade(lesson.truth), atol=1e-6)
+    for level in pairs_of(smooth_noise(), scale=scale).levels:
+        np.testing.assert_allclose(level.lr, degrade(level.truth), atol=1e-6)
 
 
 def test_same_seed_same_pairs():
@@ -46,7 +49,7 @@ def test_missing_pixels_never_count():
     valid = np.ones((96, 96), bool)
     valid[20:50, 30:70] = False
     hot, cold = (
-        pairs_of(np.where(valid, smooth_noise(), np.float32(fill)), valid=valid).lessons
+        pairs_of(np.where(valid, smooth_noise(), np.float32(fill)), valid=valid).levels
         for fill in (1e4, np.nan)
     )
     assert 0.8 * valid.sum() < hot[0].weight.sum() <= valid.sum()
@@ -61,7 +64,7 @@ def test_training_never_sees_the_held_out_pixels():
     one = smooth_noise()
     other = np.where(held_out, smooth_noise(seed=5) * 9, one).astype(np.float32)
     first, second = (pairs_of(scene, held_out=held_out) for scene in (one, other))
-    for a, b in zip(first.lessons, second.lessons, strict=True):
+    for a, b in zip(first.levels, second.levels, strict=True):
         for name in ("lr", "base", "truth", "weight"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     assert first.unit == second.unit
@@ -78,7 +81,7 @@ def test_validation_counts_on_the_held_out_pixels_only():
 
 def test_noise_is_between_half_and_twice_the_stated_one():
     flat = np.zeros((256, 256), np.float32)
-    spread = [lesson.lr.std() for lesson in pairs_of(flat, noise=0.1).lessons]
+    spread = [level.lr.std() for level in pairs_of(flat, noise=0.1).levels]
     assert min(spread) > 0.048
     assert max(spread) < 0.21
     assert max(spread) > 1.3 * min(spread)
@@ -105,9 +108,40 @@ def test_a_photometric_change_is_the_same_for_coarse_and_fine():
     torch.testing.assert_close(batch.lr.mean(dim=(1, 2, 3)), means, atol=0.02, rtol=0)
 
 
+def test_brightness_and_contrast_are_drawn_apart():
+    settings = PairSettings(crop_px=16, batch=64, flips=False, photometric_probability=0.3)
+    plain = pairs_of(
+        smooth_noise() + 3.0, settings=settings.model_copy(update={"photometric_probability": 0.0})
+    )
+    changed = replace(plain, settings=settings)
+    kinds = set()
+    for seed in range(20):
+        one, other = (
+            pairs.batch(np.random.default_rng(seed)).truth[0, 0].numpy() for pairs in (plain, changed)
+        )
+        brightness = other.mean() / one.mean()
+        contrast = other.std() / one.std() / brightness
+        kinds.add((bool(abs(brightness - 1) > 0.003), bool(abs(contrast - 1) > 0.003)))
+    assert {(True, False), (False, True), (False, False)} <= kinds
+
+
+def test_a_batch_says_how_noisy_each_of_its_patches_is():
+    flat = np.zeros((96, 96), np.float32)
+    settings = PairSettings(crop_px=32, batch=16)
+    batch = pairs_of(flat, noise=0.1, settings=settings).batch(np.random.default_rng(0))
+    torch.testing.assert_close(batch.noise.flatten(), batch.lr.std(dim=(1, 2, 3)), rtol=0.15, atol=0)
+    assert float(batch.noise.max()) > 1.3 * float(batch.noise.min())
+
+
+def test_the_original_recipe_is_judged_though_nothing_is_held_out():
+    settings = PairSettings(model="original", crop_px=16, batch=1)
+    assert len(pairs_of(smooth_noise(), settings=settings).validation) == 16
+    assert pairs_of(smooth_noise()).validation == ()
+
+
 def test_the_originals_model_makes_most_pictures_noisy():
     flat, settings = np.zeros((96, 96), np.float32), PairSettings(model="original", crop_px=16)
-    spreads = np.array([lesson.lr.std() for lesson in pairs_of(flat, settings=settings).lessons])
+    spreads = np.array([level.lr.std() for level in pairs_of(flat, settings=settings).levels])
     assert ((spreads == 0) | ((spreads > 0.0008) & (spreads < 0.012))).all()
     assert np.count_nonzero(spreads) > len(spreads) / 2
 
