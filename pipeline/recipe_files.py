@@ -49,8 +49,6 @@ def load_prior(recipe: Recipe) -> Prior | None:
         return None
     try:
         prior = Prior.load(kept)
-        if recipe.scale in prior.scales:
-            prior.network(recipe.scale)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(

@@ -89,7 +89,9 @@ def test_a_prior_whose_networks_are_other_ones_is_refused_before_the_night(prior
         for scale, facts in shipped.card["scales"].items()
     }
     prior.write_bytes(Prior(shipped.weights, {**shipped.card, "scales": scales}).save())
-    with pytest.raises(SettingsError, match=r"recipe\.prior: '.*' is no prior of ours: .*size") as caught:
+    with pytest.raises(
+        SettingsError, match=r"recipe\.prior: '.*' is no prior of ours: .* is wanted, found"
+    ) as caught:
         load(f"recipe.prior='{prior}'")
     assert "\n" not in str(caught.value)
 

@@ -143,7 +143,9 @@ def activity(lr: Plane, window_px: int = 5) -> Plane:
     return np.sqrt(np.maximum(square - mean**2, 0.0)).astype(np.float32)
 
 
-def enlarge_smoothly(lr: Plane, scale: int) -> Float32[NDArray[np.float32], "{scale}*y {scale}*x"]:
+def enlarge_smoothly(
+    lr: Float32[NDArray[np.float32], "y x"], scale: int
+) -> Float32[NDArray[np.float32], "{scale}*y {scale}*x"]:
     """(y, x) to the fine grid without overshoot: bilinear between pixel centers, constant at the border."""
     for axis in (0, 1):
         position = (np.arange(lr.shape[axis] * scale) + 0.5) / scale - 0.5
