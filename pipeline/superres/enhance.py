@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, uniform_filter
 
 from pipeline.grid import Window, tile_windows
-from pipeline.raster import cut_mirrored
+from pipeline.raster import cut_mirrored, split_pixels
 from pipeline.recipe import Recipe
 from pipeline.scene import (
     FLAG_EDGE,
@@ -130,13 +130,16 @@ class _Compute:
     def __call__(self, window: Window) -> Pixels:
         """Fine pixels of a window of the scene, in kelvin."""
         scale = self.method.scale
-        answer = self.method(self.picture, window)
         valid = refine_mask(self.picture.valid[window.slices], scale)
+        flag = split_pixels(self.flags[window.slices], scale)
+        if not valid.any():  # a scene cut from a swath may be empty for the most part
+            nothing = np.full(valid.shape, np.nan, dtype=np.float32)
+            return Pixels(temperature=nothing, uncertainty=nothing.copy(), flag=flag)
+        answer = self.method(self.picture, window)
         kelvin = self.prepared.domain.leave(answer.hr)
         contrast = _smooth_window(self.activity, window, scale)
         sigma = self.errors.sigma(contrast, answer.spread) * self.prepared.domain.kelvin_per_unit(kelvin)
         missing = np.float32(np.nan)
-        flag = np.repeat(np.repeat(self.flags[window.slices], scale, 0), scale, 1)
         return Pixels(
             temperature=np.where(valid, kelvin, missing).astype(np.float32),
             uncertainty=np.where(valid, sigma, missing).astype(np.float32),

@@ -217,3 +217,16 @@ def test_a_hole_changes_no_pixel_far_from_it():
     far = np.ones_like(full.temperature, dtype=bool)
     far[100:224, 100:224] = False
     np.testing.assert_allclose(part.temperature[far], full.temperature[far], atol=1e-3)
+
+
+def test_a_window_without_a_measured_pixel_is_not_computed():
+    _, lr = truth_and_lr(256, 4)
+    lr[:32] = np.nan
+    enhancement = enhance(scene_of(lr), recipe(*BASE_ONLY), device=CPU)
+    empty = enhancement.compute(Window(0, 0, 16, 64))
+    assert np.isnan(empty.temperature).all()
+    assert np.isnan(empty.uncertainty).all()
+    assert (empty.flag == FLAG_NO_DATA).all()
+    once = whole(enhancement)
+    np.testing.assert_array_equal(empty.temperature, once.temperature[:64])
+    np.testing.assert_array_equal(empty.flag, once.flag[:64])
