@@ -95,7 +95,7 @@ class Recipe(Branch):
         "the prior), or none; unset: by the preset, and trained where prior is none.",
     )
     prior: Annotated[str, NETWORK] = Field(
-        "shipped", description='"shipped", "none", or the path of a prior made by `thermal-sr learn`.'
+        "shipped", description='"shipped", "none", or the path of a prior made by `thermal-sr train-prior`.'
     )
     prior_sha256: str = Field("", description="Filled in: digest of the prior's file.")
     normalize: Annotated[NormalizeSettings, when("network.mean_window_px", 0)] = Field(

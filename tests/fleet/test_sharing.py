@@ -30,7 +30,7 @@ def ref(digest, name="scene"):
 @given(st.sets(digests, max_size=30), st.integers(1, 9))
 def test_every_scene_is_in_exactly_one_share(found, shares):
     plan = Plan(todo=tuple(ref(digest) for digest in sorted(found)))
-    parts = [share(plan, f"{part}/{shares}") for part in range(1, shares + 1)]
+    parts = [share(plan, f"{part}/{shares}", Path("/archive")) for part in range(1, shares + 1)]
     assert sorted(entry.digest for part in parts for entry in part.todo) == sorted(found)
 
 

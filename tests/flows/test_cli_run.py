@@ -1,5 +1,6 @@
 """What `run` says before a night begins."""
 
+import os
 import re
 import signal
 import socket
@@ -37,8 +38,14 @@ def test_term_keeps_the_training_and_leaves_no_server_behind(tmp_path):
         "run.checkpoint_s=1",
     ]
     log = tmp_path / "log"
+    told = {
+        **os.environ,
+        "PREFECT_LOGGING_LEVEL": "INFO",
+    }  # a quiet night in this process may have turned it down
     with log.open("w") as said:
-        run = subprocess.Popen([sys.executable, "-m", "flows.cli", *words], stdout=said, stderr=said)
+        run = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *words], stdout=said, stderr=said, env=told
+        )
         try:
             deadline = time.monotonic() + 120
             while not list((tmp_path / "out").rglob("training.safetensors")) and time.monotonic() < deadline:
