@@ -26,6 +26,7 @@ from pipeline.errors import SettingsError
 from pipeline.night import (
     Plan,
     Report,
+    check_share,
     cost_remark,
     make_report,
     new_run_id,
@@ -80,7 +81,7 @@ def ingest(settings: dict[str, Any] | None = None) -> dict[str, Any]:
     started, run_id = datetime.now(UTC), new_run_id()
     tree.output.root.mkdir(parents=True, exist_ok=True)
     sweep(tree.output.root, tree.recipe.label, LEFT_BEHIND_S)
-    plan = PLANNED.get() or plan_night(tree)
+    plan = PLANNED.get() or _checked_plan(tree)
     log.info("%d found, %d to do, %d already done", plan.found, len(plan.todo), len(plan.done))
     if plan.todo and (remark := cost_remark(tree.recipe)):
         log.warning(remark)
@@ -108,6 +109,11 @@ def ingest(settings: dict[str, Any] | None = None) -> dict[str, Any]:
     if fault is not None:
         raise NightFaultError(faults[0], report.to_json()) from fault
     return report.to_json()
+
+
+def _checked_plan(settings: Settings) -> Plan:
+    check_share(settings)
+    return plan_night(settings)
 
 
 def site_settings() -> Settings:

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from pipeline.commands.options import err_console
 from pipeline.errors import SettingsError
-from pipeline.night import make_report, new_run_id, plan_night, write_report
+from pipeline.night import check_share, make_report, new_run_id, plan_night, write_report
 from pipeline.settings import Settings
 
 
@@ -37,6 +37,7 @@ def run_night(settings: Settings, *, quiet: bool = False) -> dict[str, Any]:
     """
     started = datetime.now(UTC)
     _refuse_read_only(settings.output.root)
+    check_share(settings)
     plan = plan_night(settings)
     if not plan.todo and not plan.refused:
         report = make_report(new_run_id(), started, settings, plan=plan)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from typing import Any
 from pipeline.archive.discover import Discovery, discover
 from pipeline.files import text_digest, write_json
 from pipeline.products import layout
-from pipeline.products.publish import read_records
+from pipeline.products.publish import read_records, redo_reason
 from pipeline.recipe import PATCH_PX, Recipe
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 from pipeline.text import markdown_code, markdown_safe
 from pipeline.times import iso_utc, now_utc
+from pipeline.upkeep import mark_damaged
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Plan:
         waiting: (path, reason) of files left for a later run.
         duplicates: (path, path of the file with the same content that stands for it).
         left_out: (path, reason) of files that the settings leave out.
+        again: Why scenes of `todo` that have a product are to be done again, by scene_id.
     """
 
     todo: tuple[SceneRef, ...]
@@ -52,6 +54,7 @@ class Plan:
     waiting: tuple[tuple[str, str], ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    again: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def found(self) -> int:
@@ -66,6 +69,16 @@ class Plan:
             self.left_out,
         )
         return sum(len(group) for group in groups)
+
+
+def check_share(settings: Settings) -> None:
+    """Check tonight's share of all products, where the settings name one; damaged ones are planned again.
+
+    Of the shares of one archive on several machines only the first looks.
+    """
+    share, part = settings.run.verify_share, settings.run.shard.partition("/")[0]
+    if share and part in ("", "1"):
+        mark_damaged(settings.output.root, share, datetime.now(UTC).date())
 
 
 def plan_night(settings: Settings) -> Plan:
@@ -83,7 +96,7 @@ def plan_night(settings: Settings) -> Plan:
         for record in read_records(out, label)
         if record.status in ("refused", "skipped") and record.context == settings.context
     }
-    todo, done, ended = [], [], []
+    todo, done, ended, again = [], [], [], {}
     for ref in discovery.scenes:
         if (product := layout.find_product(out, label, ref.digest, index=index)) is not None:
             done.append((ref, str(product.relative_to(out))))
@@ -91,6 +104,8 @@ def plan_night(settings: Settings) -> Plan:
             ended.append(record)
         else:
             todo.append(ref)
+            if (marked := layout.find_marked(out, label, ref.digest, index=index)) is not None:
+                again[ref.scene_id] = redo_reason(marked)
     refused = []
     for ref, reason in discovery.refused:
         if (record := standing.get(ref.digest)) is not None:
@@ -106,6 +121,7 @@ def plan_night(settings: Settings) -> Plan:
         waiting=tuple(discovery.waiting),
         duplicates=tuple(discovery.duplicates),
         left_out=tuple(discovery.left_out),
+        again=again,
     )
     return share(plan, settings.run.shard, settings.archive.root) if settings.run.shard else plan
 
@@ -133,6 +149,7 @@ def share(plan: Plan, shard: str, root: Path) -> Plan:
         waiting=tuple(entry for entry in plan.waiting if mine_below(entry[0])),
         duplicates=tuple(entry for entry in plan.duplicates if mine_below(entry[0])),
         left_out=tuple(entry for entry in plan.left_out if mine_below(entry[0])),
+        again=plan.again,
     )
 
 

@@ -172,13 +172,20 @@ class RunSettings(Branch):
         pattern=r"^(|[1-9]\d{0,4}/[1-9]\d{0,4})$",
         description='"K/N": only the K-th of N equal shares of the archive, told by content; empty: all.',
     )
+    verify_share: str = Field(
+        "",
+        pattern=r"^(|[1-9]\d{0,4}/[1-9]\d{0,4})$",
+        description='Share of all products that a night checks byte by byte first, "1/30": each once in 30 '
+        "days; damaged ones are made again; empty: none.",
+    )
     slurm: SlurmSettings = Field(default_factory=SlurmSettings, description="Workers that ingest asks for.")
 
     @model_validator(mode="after")
-    def _shard_exists(self) -> RunSettings:
-        part, _, parts = self.shard.partition("/")
-        if self.shard and int(part) > int(parts):
-            raise ValueError(f"shard {self.shard!r}: the first number must not be larger than the second")
+    def _shares_exist(self) -> RunSettings:
+        for name, share in (("shard", self.shard), ("verify_share", self.verify_share)):
+            part, _, parts = share.partition("/")
+            if share and int(part) > int(parts):
+                raise ValueError(f"{name} {share!r}: the first number must not be larger than the second")
         return self
 
 

@@ -5,5 +5,5 @@ A verb imports at its top only what is quick to import, so that `--help` and a w
     options      what verbs share: arguments, consoles, exit codes
     plan, info   look before you run                verify, evaluate   is it whole, is it right
     settings     every setting                      train_prior        a prior from archives
-    redo         forget why scenes have no product  catalog            the table of all products
+    redo         take scenes, make products, again  catalog            the table of all products
 """

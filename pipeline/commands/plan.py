@@ -59,7 +59,13 @@ def plan(
 
 def _rows(night: Plan) -> list[dict[str, str]]:
     rows = [
-        (ref.files[0], ref.scene_id, "process", f"new to this recipe, {ref.reader}") for ref in night.todo
+        (
+            ref.files[0],
+            ref.scene_id,
+            "process",
+            night.again.get(ref.scene_id, f"new to this recipe, {ref.reader}"),
+        )
+        for ref in night.todo
     ]
     rows += [(ref.files[0], ref.scene_id, "leave", f"done: {product}") for ref, product in night.done]
     for record in night.ended:

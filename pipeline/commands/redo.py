@@ -1,7 +1,11 @@
-"""`redo`: scenes that ended without a product are taken again."""
+"""`redo`: scenes without a product are taken again, and products made again."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,35 +20,90 @@ from pipeline.commands.options import (
     print_json,
     settings_for,
 )
+from pipeline.errors import SettingsError, UnusableInputError
 
 
 def redo(
     out: OutArgument,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Scenes by name or path, as `ls` prints; - reads a list."),
+    ] = None,
     error: Annotated[
         str,
         typer.Option(
             "--error", metavar="TEXT", help="Scenes whose reason contains this; not case-sensitive."
         ),
-    ],
+    ] = "",
+    damaged: Annotated[bool, typer.Option("--damaged", help="Products that `verify` calls damaged.")] = False,
     settings: SettingsOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Forget why scenes have no product: they are taken again."""
+    """Let the next run take scenes again, or make products again.
+
+    A product stays readable until its successor takes its place. The next run of its recipe makes it
+    again if its scene still lies in the archive.
+    """
+    tree = settings_for(None, out, settings, assignments)
+    if not (names or error or damaged):
+        raise SettingsError("redo: say which: names, - for a list, --error TEXT or --damaged")
+    root, label = tree.output.root, tree.recipe.label
+    rows = list(_asked_for(root, [] if not names else _lines(names)))
+    if error:
+        rows += _forgotten(root, label, error)
+    if damaged:
+        rows += _damaged(root)
+    if as_json:
+        print_json({"recipe": label, "taken_again": rows})
+        return
+    for row in rows:
+        out_console.print(escape(f"{row['scene']}: was {row['state']}, {row['reason']}"))
+    out_console.print(f"{len(rows)} scenes will be taken by the next run")
+
+
+def _lines(names: Sequence[str]) -> Iterator[str]:
+    """The names, and in place of a dash the first word of each line of standard input."""
+    for name in names:
+        found = [name] if name != "-" else [line.split("\t")[0].strip() for line in sys.stdin]
+        yield from (each for each in found if each)
+
+
+def _asked_for(out: Path, names: Sequence[str] | Iterator[str]) -> Iterator[dict[str, str]]:
+    """Mark every product, and forget every record, of these names or paths."""
+    from pipeline.products.layout import recipe_folders, record_path
+    from pipeline.products.publish import mark_for_redo, read_records
+    from pipeline.upkeep import products_below
+
+    wanted = {Path(name).name.removesuffix(".json"): name for name in names}
+    found = set()
+    for product in products_below(out) if wanted else ():
+        if product.name in wanted:
+            found.add(product.name)
+            mark_for_redo(product, "asked for by redo")
+            yield {"scene": product.name, "state": "published", "reason": "is made again"}
+    for recipe in recipe_folders(out) if wanted else ():
+        for record in read_records(out, recipe.name):
+            if (scene := record.ref.scene_id) in wanted:
+                found.add(scene)
+                record_path(out, recipe.name, scene).unlink(missing_ok=True)
+                yield {"scene": scene, "state": record.status, "reason": record.reason}
+    if unknown := wanted.keys() - found:
+        raise UnusableInputError(f"{wanted[min(unknown)]}: no product and no record of this name in {out}")
+
+
+def _forgotten(out: Path, label: str, error: str) -> Iterator[dict[str, str]]:
     from pipeline.products.layout import record_path
     from pipeline.products.publish import read_records
 
-    tree = settings_for(None, out, settings, assignments)
-    forgotten = [
-        record
-        for record in read_records(tree.output.root, tree.recipe.label)
-        if error.lower() in record.reason.lower()
-    ]
-    for record in forgotten:
-        record_path(tree.output.root, tree.recipe.label, record.ref.scene_id).unlink(missing_ok=True)
-    if as_json:
-        print_json({"recipe": tree.recipe.label, "forgotten": [record.to_json() for record in forgotten]})
-        return
-    for record in forgotten:
-        out_console.print(escape(f"{record.ref.scene_id}: was {record.status}, {record.reason}"))
-    out_console.print(f"{len(forgotten)} scenes will be taken by the next run")
+    for record in read_records(out, label):
+        if error.lower() in record.reason.lower():
+            record_path(out, label, record.ref.scene_id).unlink(missing_ok=True)
+            yield {"scene": record.ref.scene_id, "state": record.status, "reason": record.reason}
+
+
+def _damaged(out: Path) -> Iterator[dict[str, str]]:
+    from pipeline.upkeep import mark_damaged
+
+    for product, reason in mark_damaged(out, "", datetime.now(UTC).date()):
+        yield {"scene": product.name, "state": "damaged", "reason": reason}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,38 +10,38 @@ import typer
 from rich.markup import escape
 
 from pipeline.commands.options import EXIT_INVALID_INPUT, JsonOption, err_console, out_console, print_json
-from pipeline.errors import DamagedProductError, UnusableInputError
+from pipeline.errors import SettingsError, UnusableInputError
 
 
 def verify(
     product: Annotated[Path, typer.Argument(metavar="PRODUCT", help="Folder of one product, or of many.")],
+    share: Annotated[
+        str, typer.Option("--share", metavar="K/N", help="Only a share, another one each day: 1/30.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Check products against their manifests: every file and byte."""
-    from pipeline.products.layout import MANIFEST
-    from pipeline.products.publish import verify as verify_product
+    from pipeline.settings import RunSettings
+    from pipeline.upkeep import damage, products_below, todays_share
 
-    folders = sorted(
-        manifest.parent
-        for manifest in product.rglob(MANIFEST)
-        # hidden: in the making, or damaged and moved aside when it was made anew
-        if not any(part.startswith(".") for part in manifest.relative_to(product).parts)
-    )
+    try:
+        RunSettings(verify_share=share)
+    except ValueError as error:
+        raise SettingsError(f"--share {share!r}: a share is wanted, as 1/30") from error
+    folders = list(products_below(product))
     if not folders:
         raise UnusableInputError(f"{product}: no MANIFEST.json here or below; is it the folder of a product?")
     rows = []
-    for folder in folders:
-        try:
-            verify_product(folder)
-            rows.append({"product": str(folder), "state": "whole", "reason": ""})
-        except DamagedProductError as error:
-            rows.append({"product": str(folder), "state": "damaged", "reason": str(error)})
-    damaged = [row for row in rows if row["state"] == "damaged"]
+    for folder in todays_share(iter(folders), share, datetime.now(UTC).date()):
+        reason = damage(folder)
+        rows.append({"product": str(folder), "state": "damaged" if reason else "whole", "reason": reason})
+    damaged = [row for row in rows if row["reason"]]
     if as_json:
-        print_json({"checked": len(rows), "damaged": len(damaged), "products": rows})
+        print_json({"found": len(folders), "checked": len(rows), "damaged": len(damaged), "products": rows})
     else:
         for row in damaged:
             err_console.print(escape(f"damaged: {row['product']}: {row['reason']}"), style="red")
-        out_console.print(f"{len(rows)} checked, {len(damaged)} damaged")
+        of_all = f" of {len(folders)}" if share else ""
+        out_console.print(f"{len(rows)}{of_all} checked, {len(damaged)} damaged")
     if damaged:
         raise typer.Exit(EXIT_INVALID_INPUT)

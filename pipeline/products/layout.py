@@ -4,6 +4,7 @@
     <out>/<recipe label>/undated/<scene_id>/         the same, where nothing tells the date
     <out>/<recipe label>/records/<scene_id>.json     scenes without a product, and why
     <out>/<recipe label>/reports/                    what each night did
+    <out>/<recipe label>/<YYYY>/<MM>/.replaced-*/     products that were made again; `prune` deletes them
     <out>/.scratch/                                  training checkpoints, remembered digests; may be deleted
 
 The surprise: whether a scene is done is read from folder names. A scene_id ends in
@@ -28,6 +29,8 @@ CATALOG = "catalog.json"
 TABLE = "catalog.csv"
 STAGING_PREFIX = ".tmp-"
 DAMAGED_PREFIX = ".damaged-"
+REPLACED_PREFIX = ".replaced-"
+REDO = "redo.txt"  # inside a product: a line that says why it is to be made again
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,159}")
 _DIGEST_LINE = re.compile(rb'"content_digest": "([0-9a-f]{64})"')
 
@@ -202,7 +205,7 @@ def find_product(
     *,
     index: Mapping[str, tuple[Path, ...]] | None = None,
 ) -> Path | None:
-    """The published product of this content under this recipe, or None.
+    """The published product of this content under this recipe, or None; not one that is to be made again.
 
     Args:
         out: Output root.
@@ -210,12 +213,24 @@ def find_product(
         content_digest: sha256 of the scene's content, hex; the manifest has to hold all of it.
         index: From `index_products`, to walk the folders once for many scenes.
     """
+    made = _products_of(out, recipe_label, content_digest, index)
+    return next((product for product in made if not (product / REDO).exists()), None)
+
+
+def find_marked(
+    out: Path, recipe_label: str, content_digest: str, *, index: Mapping[str, tuple[Path, ...]] | None = None
+) -> Path | None:
+    """As `find_product`, the product that is to be made again."""
+    made = _products_of(out, recipe_label, content_digest, index)
+    return next((product for product in made if (product / REDO).exists()), None)
+
+
+def _products_of(
+    out: Path, recipe_label: str, content_digest: str, index: Mapping[str, tuple[Path, ...]] | None
+) -> Iterator[Path]:
     key = content_digest[:8]
     named = published_folders(out / _safe(recipe_label), ending=key) if index is None else index.get(key, ())
-    for product in named:
-        if manifest_digest(product) == content_digest:
-            return product
-    return None
+    return (product for product in named if manifest_digest(product) == content_digest)
 
 
 def manifest_digest(product: Path) -> str | None:

@@ -22,11 +22,13 @@ import rasterio
 from rasterio.errors import RasterioIOError
 
 from pipeline.errors import DamagedProductError
-from pipeline.files import digest_of, flush, write_json
+from pipeline.files import digest_of, flush, write_bytes, write_json
 from pipeline.products.layout import (
     DAMAGED_PREFIX,
     MANIFEST,
     RECORD,
+    REDO,
+    REPLACED_PREFIX,
     STAGING_PREFIX,
     recipe_folder,
     record_path,
@@ -34,6 +36,7 @@ from pipeline.products.layout import (
 )
 from pipeline.products.store.zarr_store import check_complete
 from pipeline.scene import Record
+from pipeline.text import one_line
 from pipeline.times import now_utc
 
 log = logging.getLogger(__name__)
@@ -116,6 +119,24 @@ def read_manifest(product: Path) -> dict[str, Any]:
     return manifest
 
 
+def mark_for_redo(product: Path, reason: str) -> None:
+    """Let the next night make a published product again; until then it stays where it is, readable.
+
+    Args:
+        product: A published product's folder.
+        reason: One line, kept in the product.
+    """
+    write_bytes(product / REDO, f"{one_line(reason)}\n".encode())
+
+
+def redo_reason(product: Path) -> str:
+    """Why a published product is to be made again; "" for one that is not."""
+    try:
+        return one_line((product / REDO).read_text(encoding="utf-8", errors="replace")) or "not said"
+    except FileNotFoundError:
+        return ""
+
+
 def sweep(out: Path, recipe_label: str, older_than_s: float) -> list[Path]:
     """Remove what killed runs left behind under a recipe: staging folders untouched for that long.
 
@@ -181,11 +202,15 @@ def _rename(staging: Path, final: Path) -> Path:
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise
-            if _is_sound(final):
+            if reason := redo_reason(final):
+                log.info("%s: replaced, %s", final.name, reason)
+                _move_aside(final, REPLACED_PREFIX)
+            elif _is_sound(final):
                 log.info("%s: published by another run meanwhile", final.name)
                 shutil.rmtree(staging)
                 return final
-            _move_aside(final)
+            else:
+                _move_aside(final, DAMAGED_PREFIX)
             continue
         flush(final.parent)
         return final
@@ -202,8 +227,8 @@ def _is_sound(product: Path) -> bool:
     return True
 
 
-def _move_aside(product: Path) -> None:
-    aside = product.with_name(f"{DAMAGED_PREFIX}{product.name}-{uuid.uuid4().hex[:8]}")
+def _move_aside(product: Path, prefix: str) -> None:
+    aside = product.with_name(f"{prefix}{product.name}-{uuid.uuid4().hex[:8]}")
     try:
         product.rename(aside)
     except FileNotFoundError:
@@ -211,11 +236,11 @@ def _move_aside(product: Path) -> None:
 
 
 def _file_names(folder: Path) -> Iterator[str]:
-    """Relative names of all files but the manifest, sorted; a link would point out of the product."""
+    """Relative names of all files but manifest and mark, sorted; a link would point out of the product."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise DamagedProductError(f"{folder.name}: {path.relative_to(folder)} is a link")
-        if path.is_file() and path != folder / MANIFEST:
+        if path.is_file() and path not in (folder / MANIFEST, folder / REDO):
             yield path.relative_to(folder).as_posix()
 
 

@@ -90,7 +90,7 @@ def redo(settings, text):
     cheap = [word for setting in CHEAP for word in ("--set", setting)]
     command = [THERMAL_SR, "redo", settings.output.root, "--error", text, "--json", *cheap]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [record["reason"] for record in json.loads(answer.stdout)["forgotten"]]
+    return [record["reason"] for record in json.loads(answer.stdout)["taken_again"]]
 
 
 def test_redo_forgets_the_scenes_whose_reason_has_the_text(refusals):
