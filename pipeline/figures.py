@@ -59,7 +59,7 @@ _SIGNS: Mapping[Unit, str] = {"fraction": "%", "ratio": "", "count": ""}
 
 GAIN = Figure("gain", "ratio", "Share of the network's detail in the product; 0 is the base alone.")
 SKILL = Figure(
-    "selftest_skill_vs_bicubic", "ratio", "Share of bicubic's error avoided in the self-test, one scale up."
+    "selftest_skill_vs_base", "ratio", "Share of the base's error avoided in the self-test, one scale up."
 )
 CALIBRATED = Figure(
     "uncertainty_calibrated",
@@ -71,6 +71,12 @@ ALARM = Figure(
     "scale_alarm",
     "text",
     "Why the self-test may not hold for the published scale; empty where nothing says so.",
+    on_card=False,
+)
+NOISE_WARNING = Figure(
+    "noise_warning",
+    "text",
+    "Where the noise that is assumed and the noise in the pixels differ threefold; empty where they agree.",
     on_card=False,
 )
 VALID = Figure("valid_fraction", "fraction", "Pixels of the product with data.")
@@ -91,7 +97,11 @@ FLAGS: Mapping[int, Figure] = {
 _ALL = (
     GAIN,
     SKILL,
-    Figure("selftest_skill_vs_base", "ratio", "Share of the base's error avoided in the self-test."),
+    Figure(
+        "selftest_skill_vs_bicubic",
+        "ratio",
+        "Share of bicubic's error avoided in the self-test; it grows with the blur that is assumed.",
+    ),
     Figure("selftest_rmse_k", "K", "RMS error of the product in the self-test."),
     Figure(
         "tiles_beating_bicubic_fraction",
@@ -126,7 +136,7 @@ _ALL = (
     Figure(
         "resolution_product_px",
         "px",
-        "Size of the finest detail that the product has right in the self-test.",
+        "Size of the finest detail that the product has right in the self-test, no finer than its samples.",
     ),
     Figure("resolution_product_m", "m", "The same on the ground."),
     Figure(
@@ -155,6 +165,12 @@ _ALL = (
         "mtf_nyquist", "ratio", "Contrast of the whole instrument at Nyquist, where the recipe states it."
     ),
     Figure("nedt_k", "K", "Standard deviation of the scene's noise, rounding included."),
+    Figure(
+        "nedt_estimate_k",
+        "K",
+        "The same by the scene's calmest places; detail as fine as a pixel counts as noise.",
+    ),
+    NOISE_WARNING,
     Figure("native_factor", "count", "Delivered pixels averaged into one, along each axis."),
     Figure("native_source", "text", "Why pixels were averaged, or why not.", on_card=False),
     Figure("clipped_pixels", "count", "Measured pixels beyond the range that the recipe clips to."),

@@ -63,6 +63,6 @@ def remark(record: Record) -> str:
     """What the log line of a scene adds to its outcome: the reason, or the figures that matter most."""
     if record.reason:
         return f": {record.reason}"
-    shown = ("consistency_rmse_k", "consistency_bias_k", "selftest_skill_vs_bicubic", "gain")
+    shown = ("consistency_rmse_k", "consistency_bias_k", "selftest_skill_vs_base", "gain")
     numbers = [f"{name} {record.figures[name]:.4g}" for name in shown if record.figures.get(name) is not None]
     return f", {', '.join(numbers)}" if numbers else ""

@@ -120,7 +120,9 @@ class DegradeSettings(Branch):
     )
     kernel_sha256: str = Field("", description="Filled in: digest of the kernel's file.")
     nedt_k: float | None = Field(
-        None, ge=0, description="Noise of the scene in kelvin; unset takes the larger of table and estimate."
+        None,
+        ge=0,
+        description="Noise of the scene in kelvin; unset takes the sensor table, else an estimate.",
     )
     domain: Literal["auto", "radiance", "kelvin"] = Field(
         "auto",

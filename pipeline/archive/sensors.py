@@ -78,9 +78,9 @@ SENSORS: Mapping[str, Sensor] = {
         "Terra ASTER TIR", 90.0, 0.35, 0.20, _NAN,
         "ASTER Users Handbook: NEdT 0.3 K required, 0.2 K the goal; nominal MTF: above 0.2-0.25 required",
     ),
-    "unknown": _sensor(
-        "unknown sensor", _NAN, 0.35, _NAN, _NAN,
-        "nominal; a cautious guess: sharper than most, since assuming too wide a blur is what does harm",
+    "unknown": Sensor(
+        "unknown sensor", _NAN, 0.0, _NAN, _NAN,
+        "nominal; nobody knows its optics, so none are undone: assuming too wide a blur is what does harm",
     ),
 }  # fmt: skip
 

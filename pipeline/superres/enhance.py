@@ -47,6 +47,8 @@ EDGE_PX = 2  # scene pixels along the border whose surroundings are mirrored, no
 NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values
 RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, beyond which no training ever looked
 RANGE_WINDOW_PX = 9
+UNSURE_TIMES = 3.0  # the scene's contrast
+LEAST_CONTRAST = 0.1  # working kelvin; below it, nobody cares for the ratio
 CHECK_TILE_PX = 256
 
 Progress = Callable[[str, float], None]
@@ -104,7 +106,9 @@ def enhance(
     gain = assessment.gain
     picture = _picture(prepared, gain.value)
     flags = _flags(picture, gain.value, wanted=detail.wanted)
-    compute = _Compute(method, picture, prepared, assessment.errors, activity(prepared.lr), flags)
+    compute = _Compute(
+        method, picture, prepared, assessment.errors, activity(prepared.lr), flags, _unsure(prepared)
+    )
     return Enhancement(
         scene=prepared.scene,
         scale=recipe.scale,
@@ -126,6 +130,7 @@ class _Compute:
     errors: ErrorModel
     activity: NDArray[np.float32]
     flags: NDArray[np.uint8]
+    unsure: float  # working units; a standard error beyond it is no knowledge
 
     def __call__(self, window: Window) -> Pixels:
         """Fine pixels of a window of the scene, in kelvin."""
@@ -138,7 +143,9 @@ class _Compute:
         answer = self.method(self.picture, window)
         kelvin = self.prepared.domain.leave(answer.hr)
         contrast = _smooth_window(self.activity, window, scale)
-        sigma = self.errors.sigma(contrast, answer.spread) * self.prepared.domain.kelvin_per_unit(kelvin)
+        sigma = self.errors.sigma(contrast, answer.spread)
+        flag = np.where((flag == FLAG_GOOD) & (sigma > self.unsure), np.uint8(FLAG_OUT_OF_RANGE), flag)
+        sigma = sigma * self.prepared.domain.kelvin_per_unit(kelvin)
         missing = np.float32(np.nan)
         return Pixels(
             temperature=np.where(valid, kelvin, missing).astype(np.float32),
@@ -198,6 +205,12 @@ def _beyond_range(lr: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[
     contrast = np.abs(exact - uniform_filter(exact, RANGE_WINDOW_PX, mode="reflect"))
     typical = float(np.sqrt(np.mean(np.minimum(contrast[valid], np.quantile(contrast[valid], 0.999)) ** 2)))
     return valid & (contrast > RANGE_LIMIT * max(typical, 1e-3))
+
+
+def _unsure(prepared: Prepared) -> float:
+    """The standard error that is many times the scene's contrast: half of its middle 68 % of values."""
+    low, high = np.quantile(prepared.lr[prepared.valid].astype(np.float64), (0.16, 0.84))
+    return UNSURE_TIMES * max(float(high - low) / 2, prepared.noise, LEAST_CONTRAST)
 
 
 def _dilate(mask: NDArray[np.bool_], window_px: int) -> NDArray[np.bool_]:

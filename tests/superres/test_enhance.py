@@ -17,7 +17,7 @@ from pipeline.scene import (
 )
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
-from pipeline.superres.enhance import EDGE_PX, enhance
+from pipeline.superres.enhance import EDGE_PX, UNSURE_TIMES, enhance
 from pipeline.superres.sensing.degrade import Degrade
 from tests.scenes import scene_of, truth_and_lr
 
@@ -184,6 +184,18 @@ def test_a_fire_is_flagged_as_outside_training_and_its_surroundings_as_fallback(
     assert flag[40, 30] == FLAG_OUT_OF_RANGE
     assert (flag == FLAG_OUT_OF_RANGE).sum() < 30  # the landscape has two furnaces of its own
     assert flag[43, 30] in (FLAG_FALLBACK, FLAG_OUT_OF_RANGE)
+
+
+def test_a_pixel_whose_error_may_be_many_times_the_scenes_contrast_is_not_good():
+    scene = scene_of(290 + 0.1 * (truth_and_lr(256, 4, seed=4)[1] - 290))
+    scene.temperature[40:44, 40:44] += 60
+    enhancement = enhance(scene, recipe(*BASE_ONLY), device=CPU)
+    low, high = np.quantile(scene.temperature, (0.16, 0.84))
+    pixels = whole(enhancement)
+    unsure = pixels.uncertainty > UNSURE_TIMES * float(high - low) / 2
+    assert unsure.sum() > 100
+    assert (pixels.flag[unsure] == FLAG_OUT_OF_RANGE).mean() > 0.99
+    assert (pixels.flag == FLAG_OUT_OF_RANGE).mean() < 0.1
 
 
 def test_a_training_that_explodes_ends_as_the_base():

@@ -53,7 +53,6 @@ _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
 )
 # Flag value to color: good is calm, what wants a second look is not.
 _FLAG_COLORS = {0: "#d9ead3", 1: "#ffffff", 2: "#6fa8dc", 3: "#f6b26b", 4: "#8e7cc3", 5: "#cc0000"}
-LITTLE_WON = 0.02  # of bicubic's error in the self-test; less is said in the color of a warning
 _DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
 
 
@@ -155,11 +154,13 @@ def headline(context: ViewContext) -> tuple[str, bool]:
     else:
         verdict = "sharpened by the base, no network"
     good = not enhancement.fallback
-    if won is not None:
-        verdict += f"; self-test {won:+.0%} on bicubic"
-        good = good and won >= LITTLE_WON
-    if alarm := figures.ALARM.text(known):
-        verdict, good = f"{verdict}. Alarm: {latin_line(alarm)}", False
+    # Over the base and not over bicubic: against bicubic a wider blur wins more, right or wrong.
+    if gain and won is not None:
+        verdict += f"; self-test {won:+.1%} on the base"
+        good = good and won > 0
+    for title, figure in (("Alarm", figures.ALARM), ("Warning", figures.NOISE_WARNING)):
+        if words := figure.text(known):
+            verdict, good = f"{verdict}. {title}: {latin_line(words)}", False
     return verdict, good
 
 

@@ -92,7 +92,9 @@ def assess(
         return Assessment(gain, errors, figures)
     tiles = compare_by_tile(test)
     figures |= {**skill_figures(test), **tiles.figures()}
-    figures |= resolution_figures(test, scale=prepared.scale, gsd_m=prepared.scene.gsd_m)
+    figures |= resolution_figures(
+        test, scale=prepared.scale, gsd_m=prepared.scene.gsd_m, sample_px=prepared.sample_px
+    )
     return Assessment(gain, errors, figures, tiles)
 
 

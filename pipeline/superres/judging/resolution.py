@@ -5,8 +5,8 @@ where, over all waves of that size, the answer's coherence with the truth is at 
 the scene in its self-test, so its noise counts against everybody alike. Coherence asks whether waves are in
 the right place, not whether they have their contrast: errors in kelvin tell that.
 
-The surprise: the test runs one scale up. What is found there is carried over as it is, in pixels of what was
-enlarged: 0.8 says that the product resolves 0.8 of a scene pixel, if the scene looks alike at both scales.
+The surprise: the test runs one scale up. What is found there is carried over in pixels of what was enlarged,
+and never stated finer than the distance at which the sensor sampled: finer waves are guessed, not resolved.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ MIN_TILES = 4
 COHERENT = 0.5
 
 
-def resolution_figures(test: SelfTest, *, scale: int, gsd_m: tuple[float, float]) -> dict[str, float | None]:
+def resolution_figures(
+    test: SelfTest, *, scale: int, gsd_m: tuple[float, float], sample_px: float = 1.0
+) -> dict[str, float | None]:
     """Effective resolution of bicubic, base and product, in scene pixels and, where known, in meters.
 
     Args:
         test: The self-test.
         scale: Linear enlargement.
         gsd_m: The scene's pixel spacing as (y, x), NaN where no grid tells it; the longer one counts.
+        sample_px: The sensor's sample distance in scene pixels, the finest that is stated.
 
     Returns:
         "resolution_bicubic_px" and the like, None where no tile is whole; "_m" only with a spacing.
@@ -39,11 +42,11 @@ def resolution_figures(test: SelfTest, *, scale: int, gsd_m: tuple[float, float]
     figures: dict[str, float | None] = {}
     answers = {"bicubic": test.bicubic, "base": test.base, "product": test.product}
     for name, answer in answers.items():
-        fine_px = resolved_px(answer, test.truth, test.compared)
-        known = math.isfinite(fine_px)
-        figures[f"resolution_{name}_px"] = fine_px / scale if known else None
+        found_px = resolved_px(answer, test.truth, test.compared) / scale
+        known = math.isfinite(found_px)
+        figures[f"resolution_{name}_px"] = max(found_px, sample_px) if known else None
         if known and math.isfinite(max(gsd_m)):
-            figures[f"resolution_{name}_m"] = fine_px / scale * max(gsd_m)
+            figures[f"resolution_{name}_m"] = max(found_px, sample_px) * max(gsd_m)
     return figures
 
 

@@ -65,12 +65,14 @@ class NativeGrid:
         factor: Delivered pixels in one of these, along each axis; 1 as delivered.
         finer: Whether the delivered grid is finer than its sensor, or was said to be.
         facts: "native_factor", and "native_source": why, in words; plain JSON.
+        sample_px: The sensor's sample distance in pixels of `measured`; 1 or more.
     """
 
     measured: Measured
     factor: int
     finer: bool
     facts: Mapping[str, float | str]
+    sample_px: float = 1.0
 
 
 def native_grid(measured: Measured, settings: DegradeSettings) -> NativeGrid:
@@ -88,7 +90,7 @@ def native_grid(measured: Measured, settings: DegradeSettings) -> NativeGrid:
     finer = finer_than_sensor(measured)
     if settings.native == "off" or (settings.native == "auto" and finer.factor < LEAST_FACTOR):
         as_is: dict[str, float | str] = {"native_factor": 1.0, "native_source": _as_delivered(finer)}
-        return NativeGrid(measured, 1, finer.factor >= LEAST_FACTOR, as_is)
+        return NativeGrid(measured, 1, finer.factor >= LEAST_FACTOR, as_is, max(finer.ratio, 1.0))
     factor = finer.factor if settings.native == "auto" else settings.native
     asked = "" if settings.native == "auto" else " by recipe.degrade.native"
     averaged = average_scene(measured, factor)
@@ -97,7 +99,7 @@ def native_grid(measured: Measured, settings: DegradeSettings) -> NativeGrid:
         averaged = dataclasses.replace(averaged, sensor=sensor)
     source = f"averaged {factor} x {factor}{asked}: {finer.why}"
     facts: dict[str, float | str] = {"native_factor": float(factor), "native_source": source}
-    return NativeGrid(Measured.of(averaged, settings), factor, True, facts)
+    return NativeGrid(Measured.of(averaged, settings), factor, True, facts, max(finer.ratio / factor, 1.0))
 
 
 def finer_than_sensor(measured: Measured) -> Finer:

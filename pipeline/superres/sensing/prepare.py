@@ -28,6 +28,8 @@ from pipeline.superres.sensing.normalize import Normalization
 
 Facts = Mapping[str, float | str]
 UNIFORM_SIGMA = 1 / math.sqrt(12)  # of numbers that were rounded to steps of one
+DOUBTFUL_NOISE = 3.0  # times as much, or as little, noise estimated than assumed: one of them is wrong
+LEAST_NOISE = 0.01  # working kelvin; less is no matter of debate
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Prepared:
         noise: Standard deviation of the scene's noise, in working units, rounding included.
         facts: How grid, domain, blur and noise were found; plain JSON.
         finer_than_sensor: Whether the delivered grid is finer than its sensor, or was said to be.
+        sample_px: The sensor's sample distance in pixels of the scene; 1 or more.
     """
 
     measured: Measured
@@ -79,6 +82,7 @@ class Prepared:
     noise: float
     facts: Facts
     finer_than_sensor: bool
+    sample_px: float = 1.0
 
     @property
     def scene(self) -> Scene:
@@ -126,8 +130,8 @@ def prepare(scene: Scene, recipe: Recipe, kernel: NDArray[np.floating] | None = 
     native = native_grid(Measured.of(scene, settings), settings)
     measured = native.measured
     blur = choose_blur(measured.scene.sensor, settings, kernel, unknowable=measured.repeats_pixels)
-    noise, origin = scene_noise(measured, settings)
-    facts = {"domain": measured.domain.name, **blur.facts, "nedt_k": noise, "nedt_source": origin}
+    noise, noise_facts = scene_noise(measured, settings, smoothed=native.finer)
+    facts = {"domain": measured.domain.name, **blur.facts, **noise_facts}
     return Prepared(
         measured=measured,
         units=Normalization.fit(np.where(measured.valid, measured.lr, np.float32(np.nan)), recipe.normalize),
@@ -136,6 +140,7 @@ def prepare(scene: Scene, recipe: Recipe, kernel: NDArray[np.floating] | None = 
         noise=noise,
         facts={**facts, **native.facts},
         finer_than_sensor=native.finer,
+        sample_px=native.sample_px,
     )
 
 
@@ -170,13 +175,31 @@ def choose_blur(
     return Blur(sigma_px, {"psf_sigma_px": sigma_px, "psf_source": origin})
 
 
-def scene_noise(measured: Measured, settings: DegradeSettings) -> tuple[float, str]:
-    """Standard deviation of the noise in working units, rounding included, and where it comes from."""
+def scene_noise(
+    measured: Measured, settings: DegradeSettings, *, smoothed: bool = False
+) -> tuple[float, Facts]:
+    """Standard deviation of the noise in working units, rounding included, and where it comes from.
+
+    A setting decides, then the sensor table, then the estimate: what is estimated counts jags of a resampling
+    and texture as fine as a pixel as noise. Where table and estimate differ threefold, the facts say so.
+
+    Args:
+        measured: The scene.
+        settings: `nedt_k` overrides the sensor's.
+        smoothed: Whether the grid is finer than its sensor: little noise in its pixels is no surprise then.
+    """
     sensor, rounding = measured.scene.sensor, measured.scene.quantization_k * UNIFORM_SIGMA
+    estimate = measured.white_noise
     if settings.nedt_k is not None:
-        return math.hypot(settings.nedt_k, rounding), "recipe.degrade.nedt_k"
-    if math.isfinite(sensor.nedt_k) and sensor.nedt_k >= measured.white_noise:
-        return math.hypot(sensor.nedt_k, rounding), f"{sensor.name}: {sensor.source}"
-    # A scene may be rougher than its detector: striping, and the jags of nearest-neighbor resampling,
-    # which a sharpening that believed the table would turn into a checkerboard.
-    return math.hypot(measured.white_noise, rounding), "estimated from the scene"
+        known, origin = settings.nedt_k, "recipe.degrade.nedt_k"
+    elif math.isfinite(sensor.nedt_k):
+        known, origin = sensor.nedt_k, f"{sensor.name}: {sensor.source}"
+    else:
+        known, origin = estimate, "estimated from the scene"
+    noise = math.hypot(known, rounding)
+    facts: dict[str, float | str] = {"nedt_k": noise, "nedt_source": origin, "nedt_estimate_k": estimate}
+    louder = estimate > DOUBTFUL_NOISE * max(noise, LEAST_NOISE)
+    calmer = not smoothed and noise > DOUBTFUL_NOISE * max(estimate, LEAST_NOISE)
+    if louder or calmer:
+        facts["noise_warning"] = f"noise {noise:.2g} K assumed, {estimate:.2g} K estimated"
+    return noise, facts

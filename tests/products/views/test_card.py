@@ -71,12 +71,20 @@ def test_it_is_drawn_whatever_is_known(tmp_path, curve):
     [
         ({"gain": 0.79}, ("sharpened by the network, gain 0.79", True)),
         (
-            {"gain": 0.79, "selftest_skill_vs_bicubic": 0.003},
-            ("sharpened by the network, gain 0.79; self-test +0% on bicubic", False),
+            {"gain": 0.79, "selftest_skill_vs_base": 0.013, "selftest_skill_vs_bicubic": 0.2},
+            ("sharpened by the network, gain 0.79; self-test +1.3% on the base", True),
         ),
         (
-            {"gain": 0, "selftest_skill_vs_bicubic": 0.17},
-            ("sharpened by the base, no network; self-test +17% on bicubic", True),
+            {"gain": 0.79, "selftest_skill_vs_base": -0.003, "selftest_skill_vs_bicubic": 0.2},
+            ("sharpened by the network, gain 0.79; self-test -0.3% on the base", False),
+        ),
+        (
+            {"gain": 0, "selftest_skill_vs_base": 0.0, "selftest_skill_vs_bicubic": 0.17},
+            ("sharpened by the base, no network", True),
+        ),
+        (
+            {"gain": 0, "noise_warning": "noise 0.1 K assumed, 0.4 K estimated"},
+            ("sharpened by the base, no network. Warning: noise 0.1 K assumed, 0.4 K estimated", False),
         ),
     ],
 )

@@ -59,10 +59,13 @@ def made(scale_known):
     return SelfTest(truth, bicubic, lambda gain: product if gain else base, nothing, nothing, all_of(truth))
 
 
-def test_figures_are_in_pixels_and_meters_of_what_was_enlarged():
-    test = made((1 / 10, 1 / 8, 1 / 5))
-    figures = resolution_figures(test, scale=4, gsd_m=(70.0, 60.0))
-    for name, wanted_px in (("bicubic", 5 / 4), ("base", 4 / 4), ("product", 2.5 / 4)):
+@pytest.mark.parametrize(
+    ("sample_px", "wanted"), [(1.0, (7 / 4, 5 / 4, 1.0)), (1.5, (7 / 4, 1.5, 1.5)), (3.33, (3.33,) * 3)]
+)
+def test_figures_are_in_pixels_and_meters_and_no_finer_than_the_sensor_samples(sample_px, wanted):
+    test = made((1 / 14, 1 / 10, 1 / 5))
+    figures = resolution_figures(test, scale=4, gsd_m=(70.0, 60.0), sample_px=sample_px)
+    for name, wanted_px in zip(("bicubic", "base", "product"), wanted, strict=True):
         assert figures[f"resolution_{name}_px"] == pytest.approx(wanted_px, rel=0.12)
         assert figures[f"resolution_{name}_m"] == pytest.approx(70 * figures[f"resolution_{name}_px"])
 

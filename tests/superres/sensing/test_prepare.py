@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.archive.sensors import SENSORS
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Sensor
 from pipeline.settings_sources import load_settings
@@ -54,10 +55,23 @@ def test_another_scale_shares_what_was_prepared():
     assert at_x2.degrade == Degrade.gaussian(2, SENSOR.psf_sigma_px)
 
 
-def test_noise_is_the_larger_of_table_and_estimate():
+def test_noise_is_what_the_table_says_and_an_estimate_three_times_off_is_a_warning():
     generator = np.random.default_rng(0)
     lr = (290 + generator.normal(0, 0.4, (96, 96))).astype(np.float32)
-    quiet = Sensor("quiet", 70.0, 0.4, 0.05, float("nan"), "made for tests")
-    loud = Sensor("loud", 70.0, 0.4, 2.0, float("nan"), "made for tests")
-    assert prepared(scene_of(lr, sensor=quiet)).noise == pytest.approx(0.4, rel=0.2)
-    assert prepared(scene_of(lr, sensor=loud)).noise == 2.0
+    warned = {}
+    for nedt_k in (0.05, 0.3, 2.0):
+        found = prepared(scene_of(lr, sensor=Sensor("made", 70.0, 0.4, nedt_k, float("nan"), "for tests")))
+        assert found.noise == nedt_k
+        assert found.facts["nedt_estimate_k"] == pytest.approx(0.4, rel=0.2)
+        warned[nedt_k] = found.facts.get("noise_warning", "")
+    assert warned[0.05].startswith("noise 0.05 K assumed, 0.")
+    assert warned[2.0].startswith("noise 2 K assumed, 0.")
+    assert not warned[0.3]
+
+
+def test_the_noise_of_an_unknown_sensor_is_estimated_and_its_optics_are_left_alone():
+    generator = np.random.default_rng(0)
+    lr = (290 + generator.normal(0, 0.4, (96, 96))).astype(np.float32)
+    found = prepared(scene_of(lr, sensor=SENSORS["unknown"]))
+    assert found.noise == pytest.approx(0.4, rel=0.2)
+    assert found.degrade == Degrade.gaussian(4, 0.0)
