@@ -19,6 +19,7 @@ from pipeline.commands.evaluate import evaluate
 from pipeline.commands.info import info
 from pipeline.commands.options import EXIT_INVALID_INPUT, EXIT_USAGE, err_console
 from pipeline.commands.plan import plan
+from pipeline.commands.prune import prune
 from pipeline.commands.redo import redo
 from pipeline.commands.settings import print_settings
 from pipeline.commands.train_prior import train_prior
@@ -30,7 +31,7 @@ VERBS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "Look": {"plan": plan, "info": info, "settings": print_settings},
     "Check": {"verify": verify, "evaluate": evaluate},
     "Learn": {"train-prior": train_prior},
-    "Operate": {"redo": redo, "catalog": catalog, "doctor": doctor},
+    "Operate": {"redo": redo, "prune": prune, "catalog": catalog, "doctor": doctor},
 }
 
 app = typer.Typer(

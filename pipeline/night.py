@@ -94,7 +94,7 @@ def plan_night(settings: Settings) -> Plan:
     standing = {
         record.ref.digest: record
         for record in read_records(out, label)
-        if record.status in ("refused", "skipped") and record.context == settings.context
+        if record.status in ("refused", "skipped") and record.context in ("", settings.context)
     }
     todo, done, ended, again = [], [], [], {}
     for ref in discovery.scenes:

@@ -198,7 +198,8 @@ class Record:
         timings_s: Seconds by stage.
         assumptions: As in `Scene`.
         context: Digest of everything besides content and recipe that could change the outcome
-            (archive settings, software version): a refusal counts only under the same context.
+            (archive settings, software version): a refusal counts only under the same context; empty
+            where it counts under any.
         finished: UTC, ISO 8601 with Z.
     """
 

@@ -1,6 +1,7 @@
 """What was published is kept: rot is found within a month, and what is damaged is made again."""
 
 import json
+import shutil
 from datetime import date, timedelta
 
 import numpy as np
@@ -156,3 +157,42 @@ def test_redo_of_an_unknown_name_says_so(tmp_path):
 def test_redo_wants_to_know_what(tmp_path):
     with pytest.raises(SettingsError, match="say which"):
         call("redo", tmp_path)
+
+
+def test_prune_lists_what_has_a_successor_and_deletes_it_only_when_told(tmp_path):
+    product = published(tmp_path)
+    mark_for_redo(product, "asked for")
+    published(tmp_path)
+    (old,) = product.parent.glob(".replaced-*")
+    assert str(old) in call("prune", tmp_path, "--replaced").output
+    assert old.is_dir()
+    call("prune", tmp_path, "--replaced", "--yes")
+    assert list(product.parent.iterdir()) == [product]
+
+
+def test_prune_by_recipe_takes_only_what_the_recipe_of_the_settings_made_too(night, tmp_path):
+    settings, product = night
+    other = settings.model_copy(update={"recipe": settings.recipe.model_copy(update={"seed": 5})})
+    newer = run(other)
+    shutil.copytree(newer, newer.with_name("alone-00000009"))
+    manifest = newer.with_name("alone-00000009") / "MANIFEST.json"
+    manifest.write_text(manifest.read_text().replace('"content_digest": "', '"content_digest": "00', 1))
+    words = ("prune", settings.output.root, "--superseded", *set_words(settings))
+    assert [row["product"] for row in json.loads(call(*words, "--json").stdout)["products"]] == [str(newer)]
+    call(*words, "--yes")
+    assert not newer.exists()
+    assert product.is_dir()
+
+
+def test_a_scene_pruned_by_age_is_not_made_again_until_redo(night):
+    settings, product = night
+    assert "0 products" in call("prune", settings.output.root, "--older-than", "1").output
+    call("prune", settings.output.root, "--older-than", "0", "--yes")
+    assert not product.exists()
+    plan = plan_night(
+        settings.model_copy(update={"archive": settings.archive.model_copy(update={"strict": True})})
+    )
+    assert plan.todo == ()
+    assert "pruned: made" in plan.ended[0].reason
+    call("redo", settings.output.root, product.name)
+    assert run(settings) == product
