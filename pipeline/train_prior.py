@@ -67,6 +67,7 @@ def make_prior(
     seed: int,
     device: torch.device,
     scored: bool = True,
+    groups: int | None = None,
     held_out: Sequence[PriorScene] = (),
     keep: Callable[[str, Prior], None] = lambda _site, _prior: None,
     progress: Callable[[str], None] = lambda _: None,
@@ -80,17 +81,18 @@ def make_prior(
         seed: Of everything random.
         device: Where to train.
         scored: Train a prior without each place in turn, and score it there.
+        groups: Leave this many groups of places out instead of every place by itself: fewer trainings.
         held_out: Scenes that are not learned from and that score the prior itself.
-        keep: Given every site and the prior without it, gains by the other sites, and so for `held_out`: for
-            benchmarks.
+        keep: Given the sites that were left out together (or `HELD_OUT`), and the prior without them with the
+            record of the other sites: for benchmarks.
         progress: Told what was done.
     """
     scores = []
-    without: dict[str, Prior] = {}
+    without: dict[frozenset[str], Prior] = {}
 
-    def note(site: str, prior: Prior) -> None:
-        without[site] = prior
-        progress(f"scored without {site}")
+    def note(sites: frozenset[str], prior: Prior) -> None:
+        without[sites] = prior
+        progress(f"scored without {', '.join(sorted(sites))}")
 
     if scored:
         scores = leave_sites_out(
@@ -101,10 +103,12 @@ def make_prior(
             psf_sigma_px=TYPICAL_PSF_SIGMA_PX,
             seed=seed,
             device=device,
+            groups=groups,
             progress=note,
         )
-    for site, prior in without.items():
-        keep(site, with_scores(prior, [score for score in scores if score.site != site]))
+    for sites, prior in without.items():
+        others = [score for score in scores if score.site not in sites]
+        keep(", ".join(sorted(sites)), with_scores(prior, others))
     prior = train_prior(scenes, settings, scales=scales, seed=seed, device=device)
     progress("trained on all")
     if scores and held_out:
@@ -142,16 +146,17 @@ def _prior_scene(ref: SceneRef, scene: Scene) -> PriorScene:
 
 
 def site_of(scene: Scene) -> str:
-    """Where a scene is, coarsely: center in degrees, rounded; its own name where it has no place."""
+    """Where a scene is, coarsely: center in degrees, rounded; its folder's name where it has no place."""
+    folder = Path(scene.ref.files[0]).absolute().parent.name
     if not scene.grid.georeferenced:
-        return scene.ref.scene_id
+        return folder
     from pyproj import CRS, Transformer  # slow to import
 
     corners = np.asarray(scene.grid.corners())
     to_degrees = Transformer.from_crs(CRS.from_wkt(str(scene.grid.crs_wkt)), "EPSG:4326", always_xy=True)
     longitude, latitude = to_degrees.transform(*corners.mean(0))
     if not (math.isfinite(longitude) and math.isfinite(latitude)):
-        return scene.ref.scene_id
+        return folder
     cell = [round(value / SAME_PLACE_DEG) * SAME_PLACE_DEG for value in (latitude, longitude)]
     return f"{cell[0]:+.0f} {cell[1]:+.0f}"
 

@@ -32,15 +32,15 @@ def train_prior(
         list[str] | None,
         typer.Option("--exclude", help="Leave out files whose name contains this; repeatable."),
     ] = None,
-    held_out: Annotated[
-        list[Path] | None, typer.Option("--held-out", help="Scenes that only score it; repeatable.")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Training steps for each scale.")
-    ] = None,
+    held_out: Annotated[list[Path] | None, typer.Option(help="Scenes that only score it.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps for each scale.")] = None,
     judged: Annotated[
         bool, typer.Option("--judged/--unjudged", help="Leave every place out in turn.")
     ] = True,
+    groups: Annotated[
+        int | None,
+        typer.Option("--groups", min=2, help="Leave this many groups of places out, not each place."),
+    ] = None,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Folder for the priors without each place, for benchmarks.")
     ] = None,
@@ -66,17 +66,17 @@ def train_prior(
         )
     err_console.print(f"{len(scenes)} scenes of {len({scene.site for scene in scenes})} places")
     training = PriorTraining()
-    if steps is not None:
-        training = replace(training, training=training.training.model_copy(update={"steps": steps}))
+    shorter = training.training.model_copy(update={"steps": steps or training.training.steps})
     prior = make_prior(
         scenes,
-        training,
+        replace(training, training=shorter),
         scales=scales or (2, 4, 8),
         seed=tree.recipe.seed,
         device=resolve_device(tree.run.device),
         scored=judged,
+        groups=groups,
         held_out=prior_scenes(tree.archive, held_out or ()),
-        keep=lambda site, prior: save_prior(prior, keep / f"without {site}.safetensors") if keep else None,
+        keep=lambda sites, prior: save_prior(prior, keep / f"without {sites}.safetensors") if keep else None,
         progress=lambda text: err_console.print(escape(text), highlight=False),
     )
     save_prior(prior, out)

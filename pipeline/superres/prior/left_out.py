@@ -128,6 +128,25 @@ def scored_square(scene: PriorScene, scale: int) -> Coarse | None:
     return most_textured_square(level, sides)
 
 
+def folds(scenes: Sequence[PriorScene], count: int | None = None) -> list[frozenset[str]]:
+    """Sites that are left out together: each by itself, or in `count` groups.
+
+    Sites of one sensor are dealt to two groups, so that each group has few sensors and no sensor is left out
+    whole where it has two sites.
+    """
+    sites = dict.fromkeys(scene.site for scene in scenes)
+    if count is None or count >= len(sites):
+        return [frozenset((site,)) for site in sites]
+    sensors = dict.fromkeys(scene.sensor for scene in scenes)
+    first = {site: next(scene.sensor for scene in scenes if scene.site == site) for site in sites}
+    groups: list[list[str]] = [[] for _ in range(count)]
+    for sensor in sensors:
+        pair = sorted(groups, key=len)[:2]
+        for number, site in enumerate(site for site in sites if first[site] == sensor):
+            pair[number % len(pair)].append(site)
+    return [frozenset(group) for group in groups if group]
+
+
 def leave_sites_out(
     scenes: Sequence[PriorScene],
     settings: PriorTraining,
@@ -137,13 +156,17 @@ def leave_sites_out(
     psf_sigma_px: float,
     seed: int,
     device: torch.device,
-    progress: Callable[[str, Prior], None] | None = None,
+    groups: int | None = None,
+    progress: Callable[[frozenset[str], Prior], None] | None = None,
 ) -> list[LeftOutScore]:
-    """For every site a prior without it, scored on its scenes; scenes of their sensors are halved for it."""
+    """For every group of sites (`folds`) a prior without them, scored on their scenes.
+
+    Of the sensors of these scenes it learns from halved scenes only.
+    """
     scores = []
-    for site in dict.fromkeys(scene.site for scene in scenes):
-        judged = [scene for scene in scenes if scene.site == site]
-        others = [scene for scene in scenes if scene.site != site]
+    for sites in folds(scenes, groups):
+        judged = [scene for scene in scenes if scene.site in sites]
+        others = [scene for scene in scenes if scene.site not in sites]
         sensors = frozenset(scene.sensor for scene in judged)
         prior = train_prior(others, settings, scales=scales, seed=seed, device=device, coarser=sensors)
         for scene in judged:
@@ -155,7 +178,7 @@ def leave_sites_out(
                     if score is not None:
                         scores.append(score)
         if progress is not None:
-            progress(site, prior)
+            progress(sites, prior)
     return scores
 
 

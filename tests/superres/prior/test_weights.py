@@ -8,8 +8,20 @@ from safetensors.torch import load, save
 
 from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.bases.base import back_projected_base
-from pipeline.superres.prior.left_out import leave_sites_out, score_left_out, scored_square, with_scores
-from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining, octaves, prior_pairs
+from pipeline.superres.prior.left_out import (
+    folds,
+    leave_sites_out,
+    score_left_out,
+    scored_square,
+    with_scores,
+)
+from pipeline.superres.prior.prior_pairs import (
+    PriorScene,
+    PriorTraining,
+    enlarge_whole,
+    octaves,
+    prior_pairs,
+)
 from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
@@ -95,8 +107,8 @@ def test_the_judged_sensor_teaches_from_an_octave_down():
         prior_pairs([scene(1, side=256)], SETTINGS, scale=2, seed=0, coarser=frozenset(sensors))
         for sensors in ((), ("A",))
     )
-    assert max(one.level.truth.shape[0] for one in whole.scenes[0]) == 256
-    assert max(one.level.truth.shape[0] for one in half.scenes[0]) == 128
+    assert max(one.level.truth.shape[0] for one in whole.places[0][0]) == 256
+    assert max(one.level.truth.shape[0] for one in half.places[0][0]) == 128
 
 
 def test_octaves_halve_and_keep_gaps_as_gaps():
@@ -121,7 +133,7 @@ def test_scenes_of_one_site_are_left_out_together():
         psf_sigma_px=0.4,
         seed=0,
         device=CPU,
-        progress=lambda site, prior: fed.update({site: prior.card}),
+        progress=lambda sites, prior: fed.update({", ".join(sites): prior.card}),
     )
     assert {site: {one["site"] for one in card["scenes"]} for site, card in fed.items()} == {
         "a": {"b"},
@@ -131,6 +143,32 @@ def test_scenes_of_one_site_are_left_out_together():
     assert [(skill.scene, skill.noise_k) for skill in skills] == [
         (f"scene {k}", noise) for k in (1, 2, 3) for noise in (0.0, 0.1)
     ]
+
+
+def test_groups_split_no_place_and_leave_no_sensor_out_whole():
+    scenes = [
+        scene(10 * place + date, site=f"{sensor}{place}", sensor=sensor, side=64)
+        for sensor, places in (("A", 4), ("B", 2), ("C", 1))
+        for place in range(places)
+        for date in range(2)
+    ]
+    groups = folds(scenes, 3)
+    assert sorted(site for group in groups for site in group) == sorted({one.site for one in scenes})
+    for sensor in "AB":
+        assert sum(any(site.startswith(sensor) for site in group) for group in groups) == 2
+    assert folds(scenes) == [frozenset((site,)) for site in dict.fromkeys(one.site for one in scenes)]
+
+
+def test_many_dates_of_a_place_are_drawn_no_more_than_one():
+    dates = [scene(k, site="many") for k in range(1, 6)]
+    pairs = prior_pairs([*dates, scene(6, site="one")], SETTINGS, scale=2, seed=0)
+    assert pairs.shares[0] < 2 * pairs.shares[1]
+
+
+def test_a_whole_picture_is_enlarged_as_the_base_does():
+    base = back_projected_base(Degrade.gaussian(4, 0.4))
+    picture = smooth_noise(48) * 3
+    np.testing.assert_allclose(enlarge_whole(picture, base.kernels[0]), base(picture), atol=1e-4)
 
 
 def test_the_record_recommends_the_median_gain(prior):
