@@ -8,6 +8,10 @@ class UnusableInputError(ValueError):
     """This input will never work as it is: record the reason and go on, do not retry."""
 
 
+class EndedReadingError(UnusableInputError):
+    """The process that read this input crashed or did not answer: once may be chance, twice is no chance."""
+
+
 class SkippedSceneError(ValueError):
     """The scene was understood and is not worth a product (too few valid pixels): record it as skipped."""
 

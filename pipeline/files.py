@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.text import plain_json
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """A file's bytes, unbuffered; nothing else is opened, since a pipe or a device may never end.
+
+    Raises:
+        OSError: Storage refuses, or it is a pipe, a device or a folder.
+    """
+    _refuse_other(path.stat())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse_other(os.fstat(descriptor))
+        return io.FileIO(descriptor, "rb")
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_other(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "is no regular file")
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """How a regular file begins; OSError as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read(count)
+
+
+def read_small(path: Path, most_bytes: int = 256 << 20) -> bytes:
+    """All of a regular file of ours; OSError as `open_regular`, and where it is larger than any of ours."""
+    with open_regular(path) as file:
+        content = bytearray()
+        while more := file.read(1 << 20):
+            content += more
+            if len(content) > most_bytes:
+                raise OSError(errno.EFBIG, f"is larger than {most_bytes >> 20} MiB")
+    return bytes(content)
 
 
 def digest_of(files: Iterable[Path]) -> str:
@@ -36,7 +79,7 @@ def digests_of(files: Iterable[Path]) -> tuple[str, list[str]]:
 
 def _blocks(path: Path) -> Iterator[memoryview]:
     buffer = memoryview(bytearray(1 << 20))
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         while size := file.readinto(buffer):
             yield buffer[:size]
 

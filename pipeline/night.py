@@ -6,17 +6,19 @@ found appears in the report exactly once, so the counts always add up.
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, StringConstraints
 
 from pipeline.archive.discover import Discovery, discover
-from pipeline.files import text_digest, write_json
+from pipeline.files import read_small, text_digest, write_json
 from pipeline.products import layout
 from pipeline.products.publish import read_records, redo_reason
 from pipeline.recipe import PATCH_PX, Recipe
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 REPORT_SCHEMA = "thermal-sr night report 1"
 DIGEST_CACHE = "digests.json"
+_Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
@@ -156,24 +159,31 @@ def share(plan: Plan, shard: str, root: Path) -> Plan:
 def _discover(settings: Settings) -> Discovery:
     """Discover with the digests of unchanged files remembered from the last time, where OUT exists."""
     cache = layout.scratch_root(settings.output.root) / DIGEST_CACHE
-    known = _read_digests(cache)
+    known = _read_known(cache)
     discovery = discover(settings.archive, known)
-    if discovery.digests != known and settings.output.root.is_dir():
+    if discovery.known != known and settings.output.root.is_dir():
         try:
-            write_json(cache, {path: list(entry) for path, entry in discovery.digests.items()})
+            files = {path: list(entry) for path, entry in discovery.known.items()}
+            write_json(cache, {"version": version("thermal-sr"), "files": files})
         except OSError as error:  # a cache: the next night hashes again
             log.warning("digests are not remembered: %s", error)
     return discovery
 
 
-def _read_digests(cache: Path) -> dict[str, tuple[int, int, str]]:
+class _Remembered(BaseModel, strict=True):
+    """What an earlier night found out of files that have not changed since."""
+
+    version: str
+    files: dict[str, tuple[int, int, _Digest, str | None]]
+
+
+def _read_known(cache: Path) -> dict[str, tuple[int, int, str, str | None]]:
+    """Nothing where there is none that can be read, or where another version of the program wrote it."""
     try:
-        plain = json.loads(cache.read_text(encoding="utf-8"))
-        return {
-            path: (int(size), int(mtime_ns), str(digest)) for path, (size, mtime_ns, digest) in plain.items()
-        }
-    except (OSError, ValueError, AttributeError):
+        remembered = _Remembered.model_validate_json(read_small(cache))
+    except (OSError, ValueError):
         return {}
+    return remembered.files if remembered.version == version("thermal-sr") else {}
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.archive import read_scene
-from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
+from pipeline.archive.apart import read_apart
+from pipeline.errors import EndedReadingError, SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.files import write_json
 from pipeline.grid import Window
 from pipeline.outcomes import outcome, remark
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
-from pipeline.products.publish import publish, read_record, write_record
+from pipeline.products.publish import find_record, publish, read_record, write_record
 from pipeline.products.store.statistics import StoreSummary
 from pipeline.products.store.zarr_store import open_store, temperature_name, write_store
 from pipeline.products.view_context import ViewContext
@@ -42,6 +42,7 @@ from pipeline.training_state import KeptTraining, checkpoint_path
 
 log = logging.getLogger(__name__)
 
+ONCE_MORE = "; the next run tries once more"
 BYTES_PER_PIXEL = 30  # store, staged GeoTIFFs and their copies, pictures: measured 22, with room
 
 
@@ -67,15 +68,31 @@ def process_scene(ref: SceneRef, settings: Settings, *, progress: Progress = qui
     clock = Clock(progress)
     try:
         clock("read", 0.0)
-        scene = read_scene(ref, settings.archive)
+        scene = read_apart(ref, settings.archive)
         _refuse_too_empty(scene, settings.archive.min_valid_fraction)
         record = _sharpen(scene, settings, clock)
     except (UnusableInputError, SkippedSceneError) as error:
-        status: Status = "skipped" if isinstance(error, SkippedSceneError) else "refused"
-        record = outcome(ref, settings, status, str(error), clock=clock)
+        status, reason = _ending(ref, settings, error)
+        record = outcome(ref, settings, status, reason, clock=clock)
         write_record(out, label, record)
     log.info("%s: %s in %.0f s%s", ref.scene_id, record.status, sum(clock.seconds.values()), remark(record))
     return record
+
+
+def _ending(
+    ref: SceneRef, settings: Settings, error: UnusableInputError | SkippedSceneError
+) -> tuple[Status, str]:
+    """Status and reason of a scene without a product.
+
+    A reader that crashes may be chance (no memory left on the machine), so the next night tries once more.
+    """
+    if not isinstance(error, EndedReadingError):
+        return ("skipped" if isinstance(error, SkippedSceneError) else "refused"), str(error)
+    before = find_record(settings.output.root, settings.recipe.label, ref.scene_id)
+    same = before is not None and (before.ref.digest, before.context) == (ref.digest, settings.context)
+    if before is not None and same and before.status == "failed" and before.reason.endswith(ONCE_MORE):
+        return "refused", f"{error}; seen twice, so it is set aside"
+    return "failed", f"{error}{ONCE_MORE}"
 
 
 def resolve_device(wanted: str) -> torch.device:

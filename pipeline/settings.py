@@ -65,6 +65,15 @@ class ArchiveSettings(Branch):
     max_pixels: int = Field(
         400_000_000, gt=0, description="Rasters with more pixels are refused before anything is read."
     )
+    read_s: float = Field(
+        300.0, gt=0, description="A file whose reading takes longer counts as damaged; seconds."
+    )
+    read_memory_gb: float = Field(
+        16.0,
+        gt=0,
+        description="Memory that reading a scene may take; small files may take less, see the documents.",
+    )
+    max_file_gb: float = Field(64.0, gt=0, description="Larger files are left out, and not even hashed.")
     since: str | None = Field(
         None, description="Take scenes acquired on or after this date (YYYY-MM-DD); undated scenes always."
     )

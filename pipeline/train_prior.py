@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.archive import read_scene
+from pipeline.archive.apart import read_apart
 from pipeline.archive.discover import discover
 from pipeline.errors import SkippedSceneError, UnreadableInputError, UnusableInputError
 from pipeline.files import write_bytes
@@ -53,7 +53,7 @@ def prior_scenes(
                 log.info("%s: left out as asked", name)
                 continue
             try:
-                scenes[ref.digest] = _prior_scene(ref, read_scene(ref, here))
+                scenes[ref.digest] = _prior_scene(ref, read_apart(ref, here))
             except (UnusableInputError, SkippedSceneError, UnreadableInputError) as error:
                 log.info("%s: left out: %s", name, error)
     return list(scenes.values())

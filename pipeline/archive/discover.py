@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
+from pipeline.archive.apart import acquired_apart
 from pipeline.archive.formats.geotiff import what_instead
 from pipeline.archive.formats.netcdf import is_hdf4
 from pipeline.archive.names import (
@@ -27,7 +31,7 @@ from pipeline.archive.names import (
 )
 from pipeline.archive.product_rules import check_rules, product_rule
 from pipeline.archive.readers import COMPANIONS, READERS
-from pipeline.errors import SettingsError, UnreadableInputError, UnusableInputError
+from pipeline.errors import SettingsError, UnreadableInputError
 from pipeline.files import digest_of
 from pipeline.scene import SceneRef
 from pipeline.settings import ArchiveSettings
@@ -35,6 +39,7 @@ from pipeline.text import shortened
 
 log = logging.getLogger(__name__)
 
+Known: TypeAlias = Mapping[str, "tuple[int, int, str, str | None]"]
 NO_READER = "none"
 LONGEST_PATH = 4096  # characters
 LINKED_FOLDER = "a link to a folder is not followed; name that folder as the archive, or mount it here"
@@ -51,7 +56,8 @@ class Discovery:
         duplicates: Path, and the path that stands for it: the first with the same content, or the newest
             edition of the same ECOSTRESS tile.
         left_out: Path and reason of files that the settings leave out, by `archive.since` and `until`.
-        digests: Path to (bytes, latest change in ns, digest), to be handed to the next `discover`.
+        known: Path to (bytes, latest change in ns, digest, time of acquisition), to be handed to the next
+            `discover`; the time is "" where nothing tells it, and None where nobody looked.
     """
 
     scenes: list[SceneRef] = field(default_factory=list)
@@ -59,7 +65,7 @@ class Discovery:
     waiting: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    digests: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    known: dict[str, tuple[int, int, str, str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,13 +80,13 @@ class _Found:
 
 def discover(
     settings: ArchiveSettings,
-    known: Mapping[str, tuple[int, int, str]] = {},
+    known: Known = MappingProxyType({}),
 ) -> Discovery:
     """Names every scene of the archive.
 
     Args:
         settings: `root` is a folder, or one file, which is taken however young it is.
-        known: `Discovery.digests` of an earlier run: unchanged files are not read again.
+        known: `Discovery.known` of an earlier run: unchanged files are not read again.
 
     Raises:
         SettingsError: If the root does not exist or a rule names an unknown sensor.
@@ -96,6 +102,9 @@ def discover(
             found.waiting.append((str(file.path), reason))
         elif partial(file.path.name):
             found.waiting.append((str(file.path), "its name says that it is still being written"))
+        elif file.size > settings.max_file_gb * 1e9:
+            words = f"has {file.size / 1e9:.1f} GB, archive.max_file_gb allows {settings.max_file_gb:g}"
+            found.left_out.append((str(file.path), words))
         else:
             candidates.append(file)
     candidates.sort(key=lambda file: str(file.path))
@@ -116,7 +125,7 @@ def discover(
 def _take(
     file: _Found,
     settings: ArchiveSettings,
-    known: Mapping[str, tuple[int, int, str]],
+    known: Known,
     found: Discovery,
     first: dict[str, str],
 ) -> None:
@@ -138,7 +147,7 @@ def _take(
     if reason:
         found.refused.append((ref, reason))
         return
-    ref = replace(ref, acquired=_acquired(reader, files))
+    ref = replace(ref, acquired=_acquired(ref, settings, found))
     if outside := _outside_period(ref.acquired, settings):
         found.left_out.append((str(path), outside))
     else:
@@ -167,7 +176,7 @@ def _reader(path: Path, settings: ArchiveSettings) -> tuple[str, str]:
 def _digest(
     files: Sequence[Path],
     file: _Found,
-    known: Mapping[str, tuple[int, int, str]],
+    known: Known,
     settings: ArchiveSettings,
     found: Discovery,
 ) -> str | None:
@@ -175,28 +184,35 @@ def _digest(
     size, mtime_ns = file.size, file.mtime_ns
     for companion in files[1:]:
         beside = companion.stat()
+        if not stat.S_ISREG(beside.st_mode) or beside.st_size > settings.max_file_gb * 1e9:
+            words = "is no regular file, or larger than archive.max_file_gb"
+            found.waiting.append((str(file.path), f"{shortened(companion.name)} {words}"))
+            return None
         size, mtime_ns = size + beside.st_size, max(mtime_ns, beside.st_mtime_ns)
         if reason := _unsettled(replace(file, path=companion, mtime_ns=beside.st_mtime_ns), settings):
             found.waiting.append((str(file.path), f"{shortened(companion.name)}: {reason}"))
             return None
     remembered = known.get(str(file.path))
+    acquired = None
     if remembered is not None and remembered[:2] == (size, mtime_ns):
-        digest = remembered[2]
+        digest, acquired = remembered[2:]
     else:
         digest = digest_of(files)
         after = file.path.stat()
         if (after.st_size, after.st_mtime_ns) != (file.size, file.mtime_ns):
             found.waiting.append((str(file.path), "changed while it was being read"))
             return None
-    found.digests[str(file.path)] = (size, mtime_ns, digest)
+    found.known[str(file.path)] = (size, mtime_ns, digest, acquired)
     return digest
 
 
-def _acquired(reader: str, files: Sequence[Path]) -> str | None:
-    try:
-        return READERS[reader].acquired(files)
-    except UnusableInputError:
-        return None  # reading the scene will say what is wrong
+def _acquired(ref: SceneRef, settings: ArchiveSettings, found: Discovery) -> str | None:
+    """When the scene was taken; nobody looks twice into a file that does not change."""
+    size, mtime_ns, digest, acquired = found.known[ref.files[0]]
+    if acquired is None:
+        acquired = acquired_apart(ref, settings) or ""
+        found.known[ref.files[0]] = size, mtime_ns, digest, acquired
+    return acquired or None
 
 
 def _outside_period(acquired: str | None, settings: ArchiveSettings) -> str:

@@ -30,6 +30,12 @@ _WKT = re.compile(
 )
 
 _PROJ_FORBIDDEN = re.compile(r"init=|nadgrids|geoidgrids|file=|\.\.|//|\+datumgrid")
+# Words in WKT and in what it embeds that make PROJ look for a grid or open a file; @null is no file.
+_OPENS_FILES = re.compile(
+    r"grids\s*=(?!@null(?:[\"'\s]|$))|(?:init|file|datumgrid)\s*=|PARAMETERFILE|CONCATENATEDOPERATION|"
+    r"\+proj\s*=\s*(?:pipeline|deformation|\w*gridshift)",
+    re.IGNORECASE,
+)
 EVENNESS = 1e-3  # steps between coordinates may differ by this share of the mean step
 
 
@@ -61,6 +67,12 @@ class Placement:
         return replace(self, crs=told, crs_source=source, assumptions=kept)
 
 
+def refuse_hostile_crs(text: str) -> None:
+    """Raises UnusableInputError where a reference system's text names a grid or a file for PROJ to open."""
+    if len(text) > 100_000 or _OPENS_FILES.search(text):
+        raise UnusableInputError(f"reference system {shortened(text, 60)!r} names files for PROJ to open")
+
+
 def crs_from_text(text: str) -> pyproj.CRS:
     """A reference system from a code, WKT or a PROJ string.
 
@@ -75,6 +87,7 @@ def crs_from_text(text: str) -> pyproj.CRS:
         raise UnusableInputError(
             f"reference system {shortened(text, 60)!r} is no EPSG code, WKT or plain PROJ string"
         )
+    refuse_hostile_crs(stripped)
     try:
         return pyproj.CRS.from_user_input(stripped)
     except CRSError as error:

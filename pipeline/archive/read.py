@@ -41,6 +41,22 @@ def read_scene(ref: SceneRef, settings: ArchiveSettings) -> Scene:
         raise UnreadableInputError(f"{name}: {shortened(error.strerror or error)}") from error
 
 
+def acquired(ref: SceneRef) -> str | None:
+    """When a scene was taken, UTC, ISO 8601 with Z; None where nothing tells it.
+
+    Raises:
+        UnusableInputError: If the file cannot be opened.
+        UnreadableInputError: If storage refuses.
+    """
+    name = shortened(Path(ref.files[0]).name)
+    try:
+        return READERS[ref.reader].acquired([Path(file) for file in ref.files])
+    except UnusableInputError:
+        return None  # reading the scene will say what is wrong
+    except OSError as error:
+        raise UnreadableInputError(f"{name}: {shortened(error.strerror or error)}") from error
+
+
 def _refuse_changed(ref: SceneRef) -> None:
     """Raises where a file was written to since it was found, or where the disk fails.
 

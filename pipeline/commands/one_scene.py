@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.archive import read_scene
+from pipeline.archive.apart import read_apart
 from pipeline.archive.discover import discover
 from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.scene import Scene
@@ -23,7 +23,7 @@ def read_only_scene(settings: Settings) -> Scene:
     discovery = discover(impatient, {})
     if discovery.scenes:
         try:
-            return read_scene(discovery.scenes[0], impatient)
+            return read_apart(discovery.scenes[0], impatient)
         except SkippedSceneError as error:  # a night goes on without it; here there is nothing else
             raise UnusableInputError(str(error)) from error
     reasons = [reason for _, reason in [*discovery.refused, *discovery.waiting]]

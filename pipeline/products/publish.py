@@ -176,6 +176,14 @@ def read_records(out: Path, recipe_label: str) -> list[Record]:
     return records
 
 
+def find_record(out: Path, recipe_label: str, scene_id: str) -> Record | None:
+    """The record of a scene without a product; None where there is none that can be read."""
+    try:
+        return _parse_record(record_path(out, recipe_label, scene_id))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def read_record(product: Path) -> Record:
     """The record inside a product.
 

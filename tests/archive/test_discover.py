@@ -298,12 +298,12 @@ def test_a_rule_is_believed_against_a_layer_name(tmp_path):
 
 def test_unchanged_files_are_not_read_again(tmp_path):
     path = picture(tmp_path / "one.tif")
-    known = discover(settings_for(tmp_path)).digests
-    size, mtime_ns, _ = known[str(path)]
-    told = discover(settings_for(tmp_path), known={str(path): (size, mtime_ns, "ab" * 32)})
+    known = discover(settings_for(tmp_path)).known
+    size, mtime_ns, *_ = known[str(path)]
+    told = discover(settings_for(tmp_path), known={str(path): (size, mtime_ns, "ab" * 32, None)})
     assert told.scenes[0].digest == "ab" * 32
-    changed = discover(settings_for(tmp_path), known={str(path): (size, mtime_ns - 1, "ab" * 32)})
-    assert changed.digests == known
+    changed = discover(settings_for(tmp_path), known={str(path): (size, mtime_ns - 1, "ab" * 32, None)})
+    assert changed.known == known
 
 
 def test_a_link_out_of_the_archive_is_not_followed_and_one_inside_is(tmp_path):

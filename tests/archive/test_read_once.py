@@ -40,7 +40,7 @@ def test_every_step_reads_a_scene_once_at_most(step, times, archive):
     size = sum(Path(file).stat().st_size for file in ref.files)
     steps = {
         "found": lambda: discover(settings),
-        "found again": lambda: discover(settings, found.digests),
+        "found again": lambda: discover(settings, found.known),
         "decoded": lambda: read_scene(ref, settings),
         "published": lambda: digests_of([Path(file) for file in ref.files]),
     }

@@ -25,6 +25,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, Ra
 from pipeline.archive.decode import Stored, stated
 from pipeline.archive.placement import Placement, checked_transform, crs_from_text
 from pipeline.errors import UnusableInputError
+from pipeline.files import first_bytes
 from pipeline.radiometry import known_temperature_units
 from pipeline.settings import ArchiveSettings, ProductRule
 from pipeline.text import shortened
@@ -90,8 +91,7 @@ class Raster:
 
 def is_tiff(path: Path) -> bool:
     """Whether the file begins like a TIFF; raises OSError where storage refuses."""
-    with path.open("rb") as file:
-        return file.read(4) in _TIFF_MAGIC
+    return first_bytes(path, 4) in _TIFF_MAGIC
 
 
 def read_geotiff(path: Path, settings: ArchiveSettings, rule: ProductRule | None = None) -> Raster:
@@ -225,8 +225,7 @@ def _placement(dataset: rasterio.DatasetReader) -> Placement:
 
 def what_instead(path: Path) -> str:
     """What a file is that is not what its name says."""
-    with path.open("rb") as file:
-        start = file.read(64)
+    start = first_bytes(path, 64)
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer; fetch the real file with git lfs pull"
     if not start:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.archive.names import MTL_SUFFIX, landsat_name, parse_time
 from pipeline.errors import UnusableInputError
+from pipeline.files import first_bytes
 from pipeline.text import shortened
 
 _LARGEST_BYTES = 1 << 20
@@ -60,8 +61,7 @@ def read_mtl(path: Path) -> dict[str, str]:
         UnusableInputError: If it is too large to be one, or holds no keys.
         OSError: If storage refuses.
     """
-    with path.open("rb") as file:
-        content = file.read(_LARGEST_BYTES + 1)
+    content = first_bytes(path, _LARGEST_BYTES + 1)
     if len(content) > _LARGEST_BYTES:
         raise UnusableInputError(f"its MTL {shortened(path.name)} is larger than 1 MiB")
     lines = (line.partition("=") for line in content.decode("latin-1").split("\n"))

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pipeline.archive.formats.hdf5_links import refuse_ways_out
 from pipeline.archive.names import iso
 from pipeline.errors import UnusableInputError
+from pipeline.files import first_bytes
 from pipeline.settings import ArchiveSettings
 from pipeline.text import shortened
 
@@ -94,20 +95,17 @@ def open_netcdf(path: Path) -> Iterator[netCDF4.Dataset]:
 
 def is_netcdf(path: Path) -> bool:
     """Whether the file begins like NetCDF, classic or HDF5."""
-    with path.open("rb") as file:
-        start = file.read(8)
+    start = first_bytes(path, 8)
     return start == _HDF5_MAGIC or start[:4] in _CDF_MAGIC
 
 
 def _begins_like_hdf5(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(8) == _HDF5_MAGIC
+    return first_bytes(path, 8) == _HDF5_MAGIC
 
 
 def is_hdf4(path: Path) -> bool:
     """Whether the file begins like HDF4, which no library here reads."""
-    with path.open("rb") as file:
-        return file.read(4) == _HDF4_MAGIC
+    return first_bytes(path, 4) == _HDF4_MAGIC
 
 
 def attributes(holder: Any) -> dict[str, Any]:
@@ -220,8 +218,7 @@ def _check_magic(path: Path) -> None:
         return
     if is_hdf4(path):
         raise UnusableInputError("is HDF4, which is not read here; convert it to GeoTIFF or NetCDF first")
-    with path.open("rb") as file:
-        start = file.read(16)
+    start = first_bytes(path, 16)
     raise UnusableInputError(f"is no NetCDF: it begins with {shortened(start.decode('latin-1'))!r}")
 
 

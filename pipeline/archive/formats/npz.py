@@ -22,6 +22,7 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
+from pipeline.files import first_bytes, open_regular
 from pipeline.settings import ArchiveSettings
 from pipeline.text import shortened
 
@@ -36,8 +37,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError)
 
 def is_zip(path: Path) -> bool:
     """Whether the file begins like a zip archive with members."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    return first_bytes(path, 4) == b"PK\x03\x04"
 
 
 class Members:
@@ -125,7 +125,7 @@ def open_npz(path: Path, settings: ArchiveSettings) -> Iterator[Members]:
 def _check_end_record(path: Path) -> None:
     """The end record's counts, before the zip library builds a list from them."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, size - _TAIL))
         tail = file.read()
     at = tail.rfind(b"PK\x05\x06")
