@@ -109,6 +109,7 @@ class OutputSettings(Branch):
         False,
         description="Write an unsharp-masked extra variable `sharpened`; the temperature never is sharpened.",
     )
+    pages: bool = Field(True, description="Write view.html, the product in a browser, at most 8 MB.")
     institution: str = Field("", description="Who publishes the products; an attribute of the store.")
 
     @model_validator(mode="after")

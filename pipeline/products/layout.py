@@ -105,6 +105,11 @@ class ProductFiles:
         return self.folder / "quality_card.png"
 
     @property
+    def page(self) -> Path:
+        """The product in a browser."""
+        return self.folder / "view.html"
+
+    @property
     def item(self) -> Path:
         """The STAC item."""
         return self.folder / f"{self.stem}.stac.json"

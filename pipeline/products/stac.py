@@ -120,6 +120,7 @@ def _assets(context: ViewContext) -> dict[str, pystac.Asset]:
         ("overview", files.enhanced_turbo, picture, ["overview", "visual"], "Product in color", []),
         ("comparison", files.comparison, picture, ["overview"], "Before and after", []),
         ("quality_card", files.card, picture, ["metadata"], "Quality card", []),
+        ("page", files.page, pystac.MediaType.HTML, ["overview"], "The product in a browser", []),
         ("record", files.record, pystac.MediaType.JSON, ["metadata"], "Record and provenance", []),
     ]
     return {

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.card import write_card
 from pipeline.products.views.cog import write_cogs
+from pipeline.products.views.page import write_page
 from pipeline.products.views.pictures import write_pictures
 
 View = Callable[[Path, ViewContext], list[Path]]
@@ -20,4 +21,5 @@ VIEWS: Mapping[str, View] = {
     "cog": write_cogs,
     "pictures": write_pictures,
     "card": write_card,
+    "page": write_page,
 }

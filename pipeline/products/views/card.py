@@ -52,7 +52,7 @@ _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     5.75,
 )
 # Flag value to color: good is calm, what wants a second look is not.
-_FLAG_COLORS = {0: "#d9ead3", 1: "#ffffff", 2: "#6fa8dc", 3: "#f6b26b", 4: "#8e7cc3", 5: "#cc0000"}
+FLAG_COLORS = {0: "#d9ead3", 1: "#ffffff", 2: "#6fa8dc", 3: "#f6b26b", 4: "#8e7cc3", 5: "#cc0000"}
 _DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
 
 
@@ -230,12 +230,12 @@ def _flags(
     fractions: Mapping[str, float],
 ) -> None:
     axes, *_ = _panel(figure, place, "flags (share of the whole product)")
-    colors = [_FLAG_COLORS.get(value, "#000000") for value in sorted(FLAG_MEANINGS)]
+    colors = [FLAG_COLORS.get(value, "#000000") for value in sorted(FLAG_MEANINGS)]
     norm = BoundaryNorm(np.arange(len(colors) + 1) - 0.5, len(colors))
     axes.imshow(flag, interpolation="nearest", cmap=ListedColormap(colors), norm=norm)
     handles = [
         Patch(
-            facecolor=_FLAG_COLORS.get(value, "#000000"),
+            facecolor=FLAG_COLORS.get(value, "#000000"),
             edgecolor="black",
             label=f"{meaning.replace('_', ' ')} {100 * fractions.get(meaning, 0):.3g} %",
         )
