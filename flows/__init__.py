@@ -6,15 +6,17 @@ Prefect reads these variables when it is first imported, so they are set here, w
 import logging
 import os
 
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing phones home
+PREFECT_DEFAULTS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # nothing phones home
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline,flows",  # scene log lines reach the server
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the command logs outside flows too
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",  # a cold start takes 15 s
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # not the default pickle
+}
+for name, value in PREFECT_DEFAULTS.items():
+    os.environ.setdefault(name, value)
 os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "pipeline,flows")  # scene log lines reach the server
-os.environ.setdefault(
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore"
-)  # the command logs outside flows too
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")  # a cold start takes 15 s
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to others
-os.environ.setdefault("PREFECT_RESULTS_DEFAULT_SERIALIZER", "json")  # not the default pickle
 
 for name in ("pipeline", "flows"):  # Prefect gives them handlers and leaves them at the root's level, WARNING
     logging.getLogger(name).setLevel(logging.INFO)

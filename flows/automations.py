@@ -19,6 +19,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
+from flows.states import FINAL_NAMES
 from pipeline.settings import RunSettings
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ SILENCE_S = 90.0  # three heartbeats of 30 s, the shortest that Prefect allows
 START_S = 300.0  # from a worker's claim to the first line of the flow, on a cold and busy file system
 CANCEL_S = 120.0  # a worker that hears of it ends a run within half a minute
 
-ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut")
+ENDED = (*FINAL_NAMES, "Cancelled", "Crashed", "TimedOut")
 WAITING = (
     "AwaitingRetry",
     "AwaitingConcurrencySlot",

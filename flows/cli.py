@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -14,10 +15,11 @@ from flows.commands.demo import demo
 from flows.commands.doctor import doctor
 from flows.commands.run import run
 from flows.commands.serve import serve
+from flows.stopping import leave
 from pipeline.commands.catalog import catalog
 from pipeline.commands.evaluate import evaluate
 from pipeline.commands.info import info
-from pipeline.commands.options import EXIT_INVALID_INPUT, EXIT_USAGE, err_console
+from pipeline.commands.options import EXIT_INVALID_INPUT, EXIT_OK, EXIT_USAGE, err_console
 from pipeline.commands.plan import plan
 from pipeline.commands.prune import prune
 from pipeline.commands.redo import redo
@@ -50,23 +52,34 @@ app.command("learn", hidden=True)(train_prior)  # the name of train-prior in scr
 
 def main() -> None:
     """Run the command; known errors become one line and a stable exit code."""
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _told_to_end)
+    signal.signal(signal.SIGINT, _told_to_end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows only ASCII shows "?"
+    leave(_run())
+
+
+def _run() -> int:
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except SettingsError as error:
-        _complain(error, EXIT_USAGE)
+        return _complain(error, EXIT_USAGE)
     except (UnusableInputError, UnreadableInputError, DamagedProductError, OSError) as error:
-        _complain(error, EXIT_INVALID_INPUT)
+        return _complain(error, EXIT_INVALID_INPUT)
+    return EXIT_OK
 
 
-def _leave(_signal: int, _frame: object) -> None:
-    """End by the front door: Prefect's embedded server is stopped on the way out, and not when killed."""
-    sys.exit(128 + signal.SIGTERM)
+def _told_to_end(number: int, _frame: object) -> None:
+    """End by the front door; a night listens for itself."""
+    sys.exit(128 + number)
 
 
-def _complain(error: Exception, code: int) -> None:
+def _complain(error: Exception, code: int) -> int:
     err_console.print(escape(f"thermal-sr: {error}"), highlight=False)
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -29,6 +30,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
+from flows.tags import scene_name, scene_tags
 from pipeline.errors import SettingsError
 from pipeline.files import write_json
 from pipeline.products import layout
@@ -50,16 +52,19 @@ class Handed:
 
     Attributes:
         scenes: Those that others will run now.
+        runs: Their runs on the server, by scene_id; none where they went to a SLURM array.
         fault: What went wrong before all of them were, or before workers were asked for.
     """
 
     scenes: tuple[SceneRef, ...] = ()
+    runs: Mapping[str, UUID] = field(default_factory=dict)
     fault: Exception | None = None
 
 
 def dispatch(todo: Sequence[SceneRef], settings: Settings) -> Handed:
     """Hand every scene to whom `run.dispatch` names; nothing is raised, so that a report can be written."""
     handed: list[SceneRef] = []
+    runs: dict[str, UUID] = {}
     try:
         if todo and settings.run.dispatch == "array":
             submit_array(len(todo), settings)
@@ -68,13 +73,15 @@ def dispatch(todo: Sequence[SceneRef], settings: Settings) -> Handed:
             for ref in todo:
                 run = scene_run(ref, settings)
                 handed.append(ref)
+                runs[ref.scene_id] = run.id
                 log.info("%s: handed to %s, run %s", ref.scene_id, settings.run.deployment, run.id)
             ask_for_workers(settings)
     except (SettingsError, OSError, RuntimeError, ObjectNotFound) as error:
-        return Handed(tuple(handed), error)
+        return Handed(tuple(handed), runs, error)
     except httpx.HTTPError as error:
-        return Handed(tuple(handed), OSError(f"the Prefect server: {type(error).__name__} {error}"))
-    return Handed(tuple(handed))
+        away = OSError(f"the Prefect server: {type(error).__name__} {error}")
+        return Handed(tuple(handed), runs, away)
+    return Handed(tuple(handed), runs)
 
 
 def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
@@ -88,8 +95,8 @@ def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
                 timeout=0,
                 as_subflow=False,
                 idempotency_key=idempotency_key(ref, settings, attempt),
-                flow_run_name=ref.scene_id,
-                tags=["thermal-sr", f"recipe:{settings.recipe.label}"],
+                flow_run_name=scene_name(ref),
+                tags=scene_tags(ref, settings),
             )
         except ObjectNotFound as error:
             raise SettingsError(
@@ -97,7 +104,7 @@ def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
                 "run `prefect --no-prompt deploy --all`"
             ) from error
         assert isinstance(run, FlowRun)  # a coroutine only inside asynchronous flows
-        if not _over(run):
+        if not is_over(run):
             return run
     raise RuntimeError(f"{ref.scene_id}: {ATTEMPTS} attempts have ended without a product")
 
@@ -107,7 +114,7 @@ def idempotency_key(ref: SceneRef, settings: Settings, attempt: int) -> str:
     return f"{ref.scene_id}:{ref.digest}:{settings.recipe.label}:{attempt}"
 
 
-def _over(run: FlowRun) -> bool:
+def is_over(run: FlowRun) -> bool:
     """Whether nobody works on a run any more, nor ever will."""
     state = run.state
     if state is None or state.is_scheduled() or state.timestamp is None:

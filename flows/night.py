@@ -10,68 +10,106 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from flows.stopping import STOP, StoppedError, stoppable
+from flows.tonight import NIGHT, Night, look_through
 from pipeline.commands.options import err_console
 from pipeline.errors import SettingsError
-from pipeline.night import check_share, make_report, new_run_id, plan_night, write_report
+from pipeline.night import Plan
 from pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
-def run_night(settings: Settings, *, quiet: bool = False) -> dict[str, Any]:
+log = logging.getLogger(__name__)
+
+
+def run_night(settings: Settings, *, quiet: bool = False, run_id: str | None = None) -> dict[str, Any]:
     """One night; returns its report as plain JSON.
+
+    TERM or Ctrl-C ends it within seconds: scenes at work keep their state, the report is written.
 
     Args:
         settings: The whole tree.
         quiet: Nothing is printed but warnings.
+        run_id: The server's run that this night is, where a schedule has made one.
 
     Raises:
         SettingsError: OUT cannot be written, or nobody can be handed the scenes.
-        OSError: The orchestrator does not answer, so that no flow can begin or end.
+        OSError: The orchestrator does not begin or does not answer, so that no flow can begin.
     """
-    started = datetime.now(UTC)
+    return stoppable(lambda: _night(settings, quiet=quiet, run_id=run_id))
+
+
+def _night(settings: Settings, *, quiet: bool, run_id: str | None) -> dict[str, Any]:
     _refuse_read_only(settings.output.root)
-    check_share(settings)
-    plan = plan_night(settings)
-    if not plan.todo and not plan.refused:
-        report = make_report(new_run_id(), started, settings, plan=plan)
-        write_report(report, settings)
-        return report.to_json()
-    show_bar = err_console.is_terminal and not quiet
-    if show_bar or quiet:
+    from flows.which_server import server_of_a_night
+
+    night = Night(settings)
+    STOP.get().last_words = night.last_words
+    if run_id is None:
+        night.plan = look_through(settings)
+        if not night.plan.todo and not night.plan.refused:
+            return night.write()
+        _say_what_comes(night.plan, settings, quiet=quiet)
+    try:
+        STOP.get().check()
+        with server_of_a_night(settings), _bar(night.plan, quiet=quiet) as bar:
+            return _flow(night, bar, run_id)
+    except StoppedError:
+        return night.write()
+    except OSError as error:
+        night.write(fault=error)
+        raise
+
+
+def _flow(night: Night, bar: NightBar | None, run_id: str | None) -> dict[str, Any]:
+    """Run the nightly flow; a report that was written counts, whether or not the server hears of its end."""
+    import httpx
+    from prefect import tags
+    from prefect.flow_engine import load_flow_run, run_flow_sync
+
+    from flows.ingest import ingest
+    from flows.progress import LISTENER
+    from flows.tags import night_tags
+
+    listening, held = LISTENER.set(bar), NIGHT.set(night)
+    parameters = {"settings": night.settings.model_dump(mode="json")}
+    try:
+        made = None if run_id is None else load_flow_run(UUID(run_id))
+        with tags(*night_tags(night.settings)):
+            state = run_flow_sync(ingest, flow_run=made, parameters=parameters, return_type="state")
+        result = cast("State[Any]", state).result(raise_on_failure=False)
+        if isinstance(result, Exception):
+            raise result
+    except httpx.HTTPError as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        if night.report is None:
+            raise OSError(f"the Prefect server does not answer ({reason}); run again, it goes on") from error
+        log.warning("the end of the night is not told to the server: %s", reason)
+    finally:
+        LISTENER.reset(listening)
+        NIGHT.reset(held)
+    assert night.report is not None
+    return night.report
+
+
+def _say_what_comes(plan: Plan, settings: Settings, *, quiet: bool) -> None:
+    if quiet or err_console.is_terminal:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
         for name in ("pipeline", "flows"):
             logging.getLogger(name).setLevel(logging.WARNING)
-    else:
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     if not quiet:
-        err_console.print(
-            escape(f"{plan.found} found, {len(plan.todo)} to do, recipe {settings.recipe.label}")
-        )
-    import httpx
-
-    from flows.ingest import PLANNED, NightFaultError, ingest
-    from flows.progress import LISTENER
-
-    with _bar(len(plan.todo)) if show_bar else _no_bar() as bar:
-        listening, planned = LISTENER.set(bar), PLANNED.set(plan)
-        try:
-            report_json: dict[str, Any] = ingest(settings.model_dump(mode="json"))
-            return report_json
-        except NightFaultError as fault:
-            return fault.report
-        except httpx.HTTPError as error:
-            reason = " ".join(f"{type(error).__name__} {error}".split())
-            raise OSError(f"the Prefect server does not answer ({reason}); run again, it goes on") from error
-        finally:
-            LISTENER.reset(listening)
-            PLANNED.reset(planned)
+        words = f"{plan.found} found, {len(plan.todo)} to do, recipe {settings.recipe.label}"
+        err_console.print(escape(words))
 
 
 class NightBar:
@@ -105,15 +143,14 @@ class NightBar:
 
 
 @contextmanager
-def _bar(scenes: int) -> Iterator[NightBar | None]:
-    bar = NightBar(scenes, err_console)
+def _bar(plan: Plan | None, *, quiet: bool) -> Iterator[NightBar | None]:
+    """The bar, where a person looks on."""
+    if plan is None or quiet or not err_console.is_terminal:
+        yield None
+        return
+    bar = NightBar(len(plan.todo), err_console)
     with bar.shown:
         yield bar
-
-
-@contextmanager
-def _no_bar() -> Iterator[NightBar | None]:
-    yield None
 
 
 def _refuse_read_only(out: Path) -> None:

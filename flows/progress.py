@@ -9,12 +9,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import ObjectNotFound
 
+from flows.stopping import STOP, StoppedError
 from pipeline.stages import percent_done
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,10 @@ _COARSE_PERCENT = 10.0
 
 
 class SceneProgress:
-    """Told of one scene's stages, it tells the listener and the server; it changes itself."""
+    """Told of one scene's stages, it tells the listener and the server; it changes itself.
+
+    Its artifact ends at 100 percent however the scene ends, but for one that is left for the next run.
+    """
 
     def __init__(self, scene_id: str, key: str) -> None:
         self._scene_id = scene_id
@@ -40,16 +44,38 @@ class SceneProgress:
         self._listener = LISTENER.get()
 
     def __call__(self, stage: str, fraction: float) -> None:
-        """Tell the listener at once, the server at coarse steps and at every new stage."""
+        """Tell the listener at once, the server at coarse steps and at every new stage.
+
+        Raises:
+            StoppedError: The night was told to end.
+        """
+        STOP.get().check()
         percent = percent_done(stage, fraction)
         if self._listener is not None:
             self._listener(self._scene_id, percent, stage)
         news = stage != self._sent_stage or percent - self._sent_percent >= _COARSE_PERCENT or percent >= 100
-        if news and self._artifact is not None:
+        if news:
+            self._send(percent, stage)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, StoppedError):
+            self._send(self._sent_percent, "left for the next run")
+        elif error is not None:
+            self.ended("failed")
+
+    def ended(self, outcome: str) -> None:
+        """Tell the server that all is over."""
+        self._send(100.0, outcome)
+
+    def _send(self, percent: float, words: str) -> None:
+        if self._artifact is not None:
             with server_may_be_away(f"{self._scene_id}: progress"):
-                described = f"{self._scene_id}: {stage}"
+                described = f"{self._scene_id}: {words}"
                 update_progress_artifact(self._artifact, progress=percent, description=described)
-            self._sent_percent, self._sent_stage = percent, stage
+        self._sent_percent, self._sent_stage = percent, words
 
 
 @contextmanager

@@ -21,6 +21,9 @@ from prefect.runtime import flow_run
 from prefect.tasks import Task
 
 from flows.progress import SceneProgress, server_may_be_away
+from flows.states import left_state, scene_state
+from flows.stopping import StoppedError
+from flows.tags import scene_name
 from pipeline.errors import UnreadableInputError
 from pipeline.outcomes import failed_record
 from pipeline.process import process_scene
@@ -47,7 +50,10 @@ def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) 
 )
 def sharpen(ref: SceneRef, settings: Settings) -> Record:
     """All of one scene on one device."""
-    return process_scene(ref, settings, progress=SceneProgress(ref.scene_id, artifact_key("progress", ref)))
+    with SceneProgress(ref.scene_id, artifact_key("progress", ref)) as progress:
+        record = process_scene(ref, settings, progress=progress)
+        progress.ended(record.status)
+    return record
 
 
 def _keep_the_reason(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -56,14 +62,18 @@ def _keep_the_reason(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any])
     failed_record(ref, Settings.model_validate(settings), " ".join((state.message or "unknown").split()))
 
 
+def _name() -> str:
+    return scene_name(SceneRef.from_json(flow_run.parameters["ref"]))
+
+
 @flow(
     name="scene",
-    flow_run_name="{ref[scene_id]}",
+    flow_run_name=_name,
     persist_result=False,
     validate_parameters=False,
     on_failure=[_keep_the_reason],
 )
-def scene(ref: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+def scene(ref: dict[str, Any], settings: dict[str, Any]) -> State[Any]:
     """Sharpen one scene; safe to run any number of times.
 
     Args:
@@ -71,19 +81,22 @@ def scene(ref: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         settings: `Settings.model_dump(mode="json")`.
 
     Returns:
-        `Record.to_json()`.
+        A state whose name tells how it ended (see `flows.states`), and whose result is `Record.to_json()`.
     """
     reference, tree = SceneRef.from_json(ref), Settings.model_validate(settings)
     if (flow_run.run_count or 1) > tree.run.max_attempts:
         reason = f"its run was ended {tree.run.max_attempts} times before it was done; see the workers' logs"
-        return failed_record(reference, tree, reason).to_json()
-    record: Record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
+        return scene_state(failed_record(reference, tree, reason))
+    try:
+        record: Record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
+    except StoppedError as error:
+        return left_state(str(error))
     with server_may_be_away(f"{reference.scene_id}: report"):
         create_markdown_artifact(key=artifact_key("scene", reference), markdown=scene_markdown(record))
         if record.product:
             picture = picture_address(tree.output.root / record.product / "comparison.png")
             create_image_artifact(image_url=picture, key=artifact_key("comparison", reference))
-    return record.to_json()
+    return scene_state(record)
 
 
 def artifact_key(kind: str, ref: SceneRef) -> str:

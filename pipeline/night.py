@@ -1,19 +1,18 @@
-"""A night over an archive: what is to be done, what came of it, on one page.
+"""What a night over an archive is to do, and why.
 
 What is done is known from published manifests alone, and every input that was
-found appears in the report exactly once, so the counts always add up.
+found is in exactly one list, so the counts always add up.
 """
 
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, StringConstraints
 
@@ -24,13 +23,10 @@ from pipeline.products.publish import read_records, redo_reason
 from pipeline.recipe import PATCH_PX, Recipe
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
-from pipeline.text import markdown_code, markdown_safe
-from pipeline.times import iso_utc, now_utc
 from pipeline.upkeep import mark_damaged
 
 log = logging.getLogger(__name__)
 
-REPORT_SCHEMA = "thermal-sr night report 1"
 DIGEST_CACHE = "digests.json"
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -48,6 +44,7 @@ class Plan:
         duplicates: (path, path of the file with the same content that stands for it).
         left_out: (path, reason) of files that the settings leave out.
         again: Why scenes of `todo` that have a product are to be done again, by scene_id.
+        failed_before: What scenes of `todo` ended in the last time, where that was a failure.
     """
 
     todo: tuple[SceneRef, ...]
@@ -58,6 +55,7 @@ class Plan:
     duplicates: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     again: Mapping[str, str] = field(default_factory=dict)
+    failed_before: tuple[Record, ...] = ()
 
     @property
     def found(self) -> int:
@@ -94,11 +92,13 @@ def plan_night(settings: Settings) -> Plan:
     discovery = _discover(settings)
     out, label = settings.output.root, settings.recipe.label
     index = layout.index_products(out, label)
+    records = read_records(out, label)
     standing = {
         record.ref.digest: record
-        for record in read_records(out, label)
+        for record in records
         if record.status in ("refused", "skipped") and record.context in ("", settings.context)
     }
+    failed = {record.ref.digest: record for record in records if record.status == "failed"}
     todo, done, ended, again = [], [], [], {}
     for ref in discovery.scenes:
         if (product := layout.find_product(out, label, ref.digest, index=index)) is not None:
@@ -125,6 +125,7 @@ def plan_night(settings: Settings) -> Plan:
         duplicates=tuple(discovery.duplicates),
         left_out=tuple(discovery.left_out),
         again=again,
+        failed_before=tuple(failed[ref.digest] for ref in todo if ref.digest in failed),
     )
     return share(plan, settings.run.shard, settings.archive.root) if settings.run.shard else plan
 
@@ -153,6 +154,7 @@ def share(plan: Plan, shard: str, root: Path) -> Plan:
         duplicates=tuple(entry for entry in plan.duplicates if mine_below(entry[0])),
         left_out=tuple(entry for entry in plan.left_out if mine_below(entry[0])),
         again=plan.again,
+        failed_before=tuple(record for record in plan.failed_before if mine(record.ref.digest)),
     )
 
 
@@ -186,105 +188,6 @@ def _read_known(cache: Path) -> dict[str, tuple[int, int, str, str | None]]:
     return remembered.files if remembered.version == version("thermal-sr") else {}
 
 
-@dataclass(frozen=True)
-class Report:
-    """The morning page: every input of the night and how it ended.
-
-    Attributes:
-        run_id: Names this run; part of the file name.
-        started: UTC, ISO 8601.
-        finished: UTC, ISO 8601.
-        recipe: Label of the recipe.
-        records: One for each scene that this run worked on.
-        plan: What had been found.
-        dispatched: Scenes handed to other workers, whose records come later.
-        faults: What ended the night before all scenes were run or handed out, a line each.
-    """
-
-    run_id: str
-    started: str
-    finished: str
-    recipe: str
-    records: tuple[Record, ...]
-    plan: Plan
-    dispatched: tuple[SceneRef, ...] = ()
-    faults: tuple[str, ...] = ()
-
-    @property
-    def left(self) -> tuple[SceneRef, ...]:
-        """Scenes that were to be done and were neither run nor handed out: the next night takes them."""
-        taken = {ref.scene_id for ref in (*self.dispatched, *(record.ref for record in self.records))}
-        return tuple(ref for ref in self.plan.todo if ref.scene_id not in taken)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Inputs by outcome; they sum to `found`."""
-        counts = dict.fromkeys(("done", "fell back", "skipped", "refused", "failed"), 0)
-        for record in self.records:
-            counts[record.status] += 1
-        return {
-            **counts,
-            "dispatched": len(self.dispatched),
-            "left for the next run": len(self.left),
-            "already done": len(self.plan.done),
-            "ended earlier": len(self.plan.ended),
-            "waiting": len(self.plan.waiting),
-            "duplicates": len(self.plan.duplicates),
-            "left out": len(self.plan.left_out),
-        }
-
-    @property
-    def found(self) -> int:
-        """All inputs that were looked at."""
-        return self.plan.found
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON for people's tools."""
-        return {
-            "schema": REPORT_SCHEMA,
-            "run_id": self.run_id,
-            "started": self.started,
-            "finished": self.finished,
-            "recipe": self.recipe,
-            "found": self.found,
-            "counts": self.counts,
-            "scenes": [record.to_json() for record in self.records],
-            "dispatched": [ref.to_json() for ref in self.dispatched],
-            "left": [ref.to_json() for ref in self.left],
-            "faults": list(self.faults),
-            "already_done": [
-                {"scene_id": ref.scene_id, "product": product} for ref, product in self.plan.done
-            ],
-            "ended_earlier": [record.to_json() for record in self.plan.ended],
-            "waiting": [{"file": path, "reason": reason} for path, reason in self.plan.waiting],
-            "duplicates": [{"file": path, "same_as": other} for path, other in self.plan.duplicates],
-            "left_out": [{"file": path, "reason": reason} for path, reason in self.plan.left_out],
-        }
-
-
-def make_report(
-    run_id: str,
-    started: datetime,
-    settings: Settings,
-    *,
-    plan: Plan,
-    records: Sequence[Record] = (),
-    dispatched: Sequence[SceneRef] = (),
-    faults: Sequence[str] = (),
-) -> Report:
-    """The report of a run that ends now."""
-    return Report(
-        run_id=run_id,
-        started=iso_utc(started),
-        finished=now_utc(),
-        recipe=settings.recipe.label,
-        records=tuple(records),
-        plan=plan,
-        dispatched=tuple(dispatched),
-        faults=tuple(faults),
-    )
-
-
 def cost_remark(recipe: Recipe) -> str:
     """What a recipe of many passes costs, to be said before it starts; "" for the whole picture at once."""
     recipe = recipe.resolved()
@@ -299,35 +202,3 @@ def cost_remark(recipe: Recipe) -> str:
         f'recipe.infer.mode "{infer.mode}" applies the network at least {times:.1f} times as often '
         'as "whole", and takes as many times the seconds'
     )
-
-
-def new_run_id() -> str:
-    """Names a run: UTC time to the second and four random hex digits."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
-
-
-def write_report(report: Report, settings: Settings) -> Path:
-    """The report as a JSON file among the recipe's reports."""
-    folder = layout.reports_folder(settings.output.root, settings.recipe.label)
-    return write_json(folder / f"night-{report.run_id}.json", report.to_json())
-
-
-def report_markdown(report: Report, settings: Settings) -> str:
-    """The report as a page for the orchestrator's artifacts."""
-    counts = (
-        " · ".join(f"{number} {word}" for word, number in report.counts.items() if number) or "nothing found"
-    )
-    lines = [f"# Night report {report.run_id}", "", f"{report.found} inputs: {counts}", ""]
-    lines += [f"**The night ended early**: {markdown_safe(fault)}\n" for fault in report.faults]
-    if not report.records and not report.dispatched and not report.left:
-        lines.append("No new scenes.")
-    for record in sorted(report.records, key=lambda record: (record.status == "done", record.ref.scene_id)):
-        reason = f": {record.reason}" if record.reason else ""
-        alarm = f"; alarm: {record.figures['scale_alarm']}" if record.figures.get("scale_alarm") else ""
-        lines.append(f"- {markdown_code(record.ref.scene_id)} {record.status}{markdown_safe(reason + alarm)}")
-    lines += [
-        f"- {markdown_code(Path(path).name)} waiting: {markdown_safe(reason)}"
-        for path, reason in report.plan.waiting
-    ]
-    lines += ["", f"Products: {markdown_code(settings.output.root / report.recipe)}"]
-    return "\n".join(lines)

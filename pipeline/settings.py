@@ -168,6 +168,12 @@ class RunSettings(Branch):
         "in_place",
         description="Scenes run here, on the Prefect pool of GPU workers, or as shards of a SLURM array.",
     )
+    await_h: float = Field(
+        12.0,
+        ge=0,
+        description="Hours that a scheduled night waits for the scenes that it handed out, to report how "
+        "they ended; the next night reports what is open then. 0: it does not wait.",
+    )
     retries: int = Field(2, ge=0, le=10, description="Further attempts when storage, not content, fails.")
     max_attempts: int = Field(5, ge=1, description="A scene whose run dies this often is recorded as failed.")
     checkpoint_s: float = Field(30.0, gt=0, description="Seconds between training checkpoints.")

@@ -4,7 +4,8 @@ import re
 from datetime import UTC, datetime
 
 from flows.scene import scene_markdown
-from pipeline.night import Plan, make_report, report_markdown
+from pipeline.night import Plan
+from pipeline.report import make_report, report_markdown
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 
@@ -29,8 +30,8 @@ def test_the_counts_add_up_to_all_that_was_found():
     duplicate, waiting = ("/a/copy.tif", "/a/new.tif"), ("/a/young.tif", "changed 3 s ago")
     plan = Plan(todo=(), waiting=(waiting,), duplicates=(duplicate,), left_out=(left_out,))
     report = make_report("run", datetime(2026, 8, 1, tzinfo=UTC), Settings(), plan=plan)
-    assert report.found == sum(report.counts.values()) == 3
-    assert report.to_json()["left_out"] == [dict(zip(("file", "reason"), left_out, strict=True))]
+    assert report["found"] == sum(report["counts"].values()) == 3
+    assert report["left_out"] == [dict(zip(("file", "reason"), left_out, strict=True))]
 
 
 def test_scenes_that_were_neither_run_nor_handed_out_are_counted_as_left():
@@ -44,8 +45,8 @@ def test_scenes_that_were_neither_run_nor_handed_out_are_counted_as_left():
         dispatched=refs[1:2],
         faults=["sbatch ended with 1: no"],
     )
-    assert report.left == (refs[2],)
-    assert sum(report.counts.values()) == report.found == 3
+    assert report["left"] == [refs[2].to_json()]
+    assert sum(report["counts"].values()) == report["found"] == 3
     assert "The night ended early**: sbatch ended with 1: no" in report_markdown(report, Settings())
 
 

@@ -43,6 +43,7 @@ def run(
 ) -> None:
     """Sharpen every scene that has no outcome yet."""
     from flows.night import run_night
+    from flows.stopping import exit_code
 
     tree = settings_for(archive, out, settings, assignments, shard=shard, since=since, until=until)
     report = run_night(tree, quiet=as_json)
@@ -56,6 +57,8 @@ def run(
         out_console.print(escape(summary_line(report)))
         _say_where(report, tree)
     failed = any(record["status"] in ("refused", "failed") for record in report["scenes"])
+    if report["ended_by"]:
+        raise typer.Exit(exit_code(report["ended_by"]))
     raise typer.Exit(EXIT_SOME_FAILED if failed or report["faults"] else EXIT_OK)
 
 

@@ -60,7 +60,8 @@ def test_a_scene_whose_run_was_ended_too_often_is_given_up_until_the_next_night(
         write_archive(tmp_path / "archive", 1), tmp_path / "out", ["run.max_attempts=2"]
     )
     (ref,) = plan_night(settings).todo
-    record = scene(ref.to_json(), settings.model_dump(mode="json"))
+    state = scene(ref.to_json(), settings.model_dump(mode="json"), return_state=True)
+    record = state.result(raise_on_failure=False)
     assert record["status"] == status
     assert ("ended 2 times" in record["reason"]) is (status == "failed")
     assert (plan_night(settings).todo == (ref,)) is (status == "failed")

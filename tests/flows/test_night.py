@@ -25,19 +25,40 @@ def settings(tmp_path):
 @pytest.mark.slow
 def test_a_night_counts_every_input_once_and_the_next_finds_nothing(prefect_server, settings):
     from prefect.artifacts import Artifact
+    from prefect.client.orchestration import get_client
 
     from flows.ingest import ingest
+    from flows.scene import artifact_key
+    from pipeline.scene import SceneRef
 
-    report = ingest(settings.model_dump(mode="json"))
+    state = ingest(settings.model_dump(mode="json"), return_state=True)
+    report = state.result()
     assert report["found"] == sum(report["counts"].values()) == 4
     assert (report["counts"]["done"], report["counts"]["refused"]) == (3, 1)
     written = sorted((settings.output.root / settings.recipe.label / "reports").glob("*.json"))
     assert json.loads(written[-1].read_text()) == report
     assert "4 inputs: 3 done" in Artifact.get("night-report").data
 
-    again = ingest(settings.model_dump(mode="json"))
-    assert again["scenes"] == []
-    assert again["found"] == sum(again["counts"].values()) == 4
+    again = ingest(settings.model_dump(mode="json"), return_state=True)
+    assert again.result()["scenes"] == []
+    assert again.result()["found"] == sum(again.result()["counts"].values()) == 4
+
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs()
+    nights = [run for run in runs if run.name.startswith("night 20") and run.name.endswith(" archive")]
+    assert sorted(run.state.name for run in nights) == ["CompletedWithFailures", "NothingNew"]
+    scenes = {run.state.name: run for run in runs if run.parent_task_run_id}
+    assert sorted(scenes) == ["Completed", "Refused"]
+    assert sum(run.parent_task_run_id is not None for run in runs) == len(report["scenes"])
+    tags = {"thermal-sr", "archive:archive", f"recipe:{settings.recipe.label}"}
+    assert all(tags <= set(run.tags) for run in scenes.values())
+    assert {tag.partition(":")[0] for tag in scenes["Refused"].tags} >= {"sensor"}
+    refused = next(record for record in report["scenes"] if record["status"] == "refused")
+    assert scenes["Refused"].state.message == refused["reason"]
+    assert scenes["Refused"].name.endswith(refused["ref"]["scene_id"])
+    for record in report["scenes"]:
+        key = artifact_key("progress", SceneRef.from_json(record["ref"]))
+        assert float(Artifact.get(key).data) == 100
 
 
 @pytest.mark.slow
@@ -53,12 +74,15 @@ def test_a_scene_that_fails_is_reported_and_the_night_goes_on(prefect_server, se
         return whole(enhancement, *arguments, **keywords)
 
     monkeypatch.setattr(process, "write_store", failing)
-    report = ingest(settings.model_dump(mode="json"))
+    state = ingest(settings.model_dump(mode="json"), return_state=True)
+    report = state.result()
+    assert state.name == "CompletedWithFailures"
     assert (report["counts"]["done"], report["counts"]["failed"]) == (2, 1)
     failed = next(record for record in report["scenes"] if record["status"] == "failed")
     assert "No space left on device" in failed["reason"]
     monkeypatch.undo()
     healed = ingest(settings.model_dump(mode="json"))
+    assert healed["failed_before"][0]["reason"] == failed["reason"]
     assert healed["counts"]["done"] == 1
     assert healed["counts"]["already done"] == 2
 
