@@ -18,6 +18,7 @@ from flows.commands.serve import serve
 from flows.stopping import leave
 from pipeline.commands.catalog import catalog
 from pipeline.commands.evaluate import evaluate
+from pipeline.commands.export import export
 from pipeline.commands.info import info
 from pipeline.commands.options import EXIT_INVALID_INPUT, EXIT_OK, EXIT_USAGE, err_console
 from pipeline.commands.plan import plan
@@ -30,7 +31,7 @@ from pipeline.errors import DamagedProductError, SettingsError, UnreadableInputE
 
 VERBS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "Run": {"run": run, "serve": serve, "demo": demo},
-    "Look": {"plan": plan, "info": info, "settings": print_settings},
+    "Look": {"plan": plan, "info": info, "settings": print_settings, "export": export},
     "Check": {"verify": verify, "evaluate": evaluate},
     "Learn": {"train-prior": train_prior},
     "Operate": {"redo": redo, "prune": prune, "catalog": catalog, "doctor": doctor},

@@ -15,7 +15,7 @@ import numpy as np
 from xarray.backends.zarr import FillValueCoder
 
 from pipeline.products.store.georeference import bounds_degrees, convention_attributes, footprint
-from pipeline.scene import FLAG_MEANINGS, Enhancement, Quantity
+from pipeline.scene import FLAG_MEANINGS, FLAG_NO_DATA, Enhancement, Quantity
 from pipeline.text import one_line, plain_json
 
 # Quantity to the CF standard name, which is also the variable's name.
@@ -60,12 +60,17 @@ def uncertainty_attributes(enhancement: Enhancement) -> dict[str, Any]:
 
 
 def flag_attributes(enhancement: Enhancement) -> dict[str, Any]:
-    """Of the flags; zero means good, so that no fill value is declared."""
+    """Of the flags.
+
+    No fill value is declared, because xarray would turn the flags into floats; `nodata` tells programs
+    that clip or put together rasters what lies outside, where zero would mean good.
+    """
     shared = _shared(enhancement)
     return {
         "standard_name": FLAG_VARIABLE,
         "long_name": "how far a pixel can be trusted",
         "flag_values": list(FLAG_MEANINGS),
+        "nodata": FLAG_NO_DATA,
         "flag_meanings": " ".join(FLAG_MEANINGS.values()),
         "coverage_content_type": "qualityInformation",
         **{name: shared[name] for name in ("grid_mapping", "coordinates") if name in shared},

@@ -1,7 +1,7 @@
 """How a grid is written down, so that every reader finds the same place on the Earth.
 
 Three dialects say the same thing side by side: CF (grid mapping and coordinates of
-pixel centers), GDAL (`GeoTransform`), and the Zarr conventions `proj` and `spatial`.
+pixel centers), GDAL (`GeoTransform`), and the words of the Zarr conventions `proj` and `spatial`.
 Nothing is invented: a scene without a reference system gets none.
 """
 
@@ -20,21 +20,6 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.grid import Grid, crs_code, crs_name
 
-# The registrations that the two conventions ask for, version 0.1 of each.
-_PROJ_CONVENTION = {
-    "uuid": "f17cb550-5864-4468-aeb7-f3180cfb622f",
-    "schema_url": "https://raw.githubusercontent.com/zarr-conventions/proj/refs/tags/v0.1/schema.json",
-    "spec_url": "https://github.com/zarr-conventions/proj/blob/v0.1/README.md",
-    "name": "proj",
-    "description": "Coordinate reference system information for geospatial data",
-}
-_SPATIAL_CONVENTION = {
-    "uuid": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
-    "schema_url": "https://raw.githubusercontent.com/zarr-conventions/spatial/refs/tags/v0.1/schema.json",
-    "spec_url": "https://github.com/zarr-conventions/spatial/blob/v0.1/README.md",
-    "name": "spatial",
-    "description": "Spatial coordinate information",
-}
 _UNITS = {"metre": "m", "degree_east": "degrees_east", "degree_north": "degrees_north"}
 _FOOTPRINT_STEPS = 8  # points along each side; a straight side on the map is bent on the globe
 _SLIVER_DEGREES2 = 1e-9  # what is left on the other side where a scene ends at the antimeridian
@@ -65,12 +50,15 @@ def coordinates(grid: Grid) -> dict[str, tuple[Float64[NDArray[np.float64], " _"
 
 
 def convention_attributes(grid: Grid) -> dict[str, Any]:
-    """Group attributes by the Zarr conventions `proj` and `spatial`."""
+    """Group attributes in the words of the Zarr conventions `proj` and `spatial`.
+
+    Without `zarr_conventions`, the list of objects that registers them: no NetCDF can hold it, and
+    `xarray.open_zarr(...).to_netcdf(...)` would fail.
+    """
     if grid.transform is None:
         return {}
     corners = np.array(grid.corners())
     attributes: dict[str, Any] = {
-        "zarr_conventions": [_SPATIAL_CONVENTION],
         "spatial:dimensions": ["y", "x"],
         "spatial:transform_type": "affine",
         "spatial:transform": list(transform_terms(grid)),
@@ -79,7 +67,6 @@ def convention_attributes(grid: Grid) -> dict[str, Any]:
         "spatial:registration": "pixel",
     }
     if grid.crs_wkt is not None:
-        attributes["zarr_conventions"] = [_PROJ_CONVENTION, _SPATIAL_CONVENTION]
         attributes.update(crs_attributes(grid.crs_wkt))
     return attributes
 

@@ -261,6 +261,7 @@ def _write_coordinates(group: zarr.Group, grid: Grid, *, acquired: str | None) -
     if acquired is not None:
         described = {
             "standard_name": "time",
+            "long_name": "time of acquisition",
             "units": "seconds since 1970-01-01T00:00:00Z",
             "calendar": "standard",
         }

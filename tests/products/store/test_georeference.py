@@ -29,7 +29,6 @@ def test_the_conventions_state_transform_shape_and_box(name):
     assert stated["spatial:shape"] == [24, 20]
     corners = np.array(grid.corners())
     assert stated["spatial:bbox"] == [*corners.min(0), *corners.max(0)]
-    assert [convention["name"] for convention in stated["zarr_conventions"]] == ["proj", "spatial"]
 
 
 def test_a_reference_system_with_a_code_is_named_by_authority_and_code():

@@ -1,0 +1,75 @@
+"""`export`: a product, or a part of it, for those who do not write Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pipeline.commands.options import out_console
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Form = Literal["netcdf", "cog", "png", "csv"]
+_ENDINGS = {"netcdf": ".nc", "cog": ".tif", "png": ".png", "csv": ".csv"}
+
+
+def export(
+    product: Annotated[Path, typer.Argument(metavar="PRODUCT", help="A product's folder or its .zarr.")],
+    to: Annotated[Form, typer.Option("--to", help="Form of the file.")] = "netcdf",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="File to write; beside you by default.")
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option("--box", metavar="W,S,E,N", help="Only this part, in degrees.")
+    ] = None,
+    mask_sigma: Annotated[
+        float | None, typer.Option("--mask-sigma", metavar="K", help="Only pixels at most so uncertain.")
+    ] = None,
+    mask_flags: Annotated[
+        str | None, typer.Option("--flags", metavar="0,2", help="Only pixels with one of these flags.")
+    ] = None,
+) -> None:
+    """Write a product as NetCDF, GeoTIFF, picture or table."""
+    from pipeline.cube import open_products
+    from pipeline.products.export import write_cog, write_csv, write_netcdf, write_png
+
+    cube = open_products(
+        product,
+        box=None if box is None else _four(box),
+        flags=None if mask_flags is None else _numbers("--flags", mask_flags),
+        most_sigma_k=mask_sigma,
+    )
+    if cube.sizes["time"] != 1:
+        raise SettingsError(f"{product}: one product is wanted, {cube.sizes['time']} were found")
+    path = out or Path(f"{cube.scene_id.item()}{_ENDINGS[to]}")
+    if path.exists():
+        raise SettingsError(f"{path} exists already; name another file with --out")
+    writers: dict[Form, Any] = {"netcdf": write_netcdf, "cog": write_cog, "png": write_png, "csv": write_csv}
+    writers[to](_alone(cube), path)
+    out_console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _alone(cube: xr.Dataset) -> xr.Dataset:
+    """The one product in a cube, without the dimension of time."""
+    return cube.isel(time=0).drop_vars(("scene_id", "product", "resampled"))
+
+
+def _four(words: str) -> tuple[float, float, float, float]:
+    numbers = _numbers("--box", words)
+    if len(numbers) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        raise SettingsError(
+            f"--box {words}: west,south,east,north in degrees is wanted, west and south first"
+        )
+    west, south, east, north = numbers
+    return west, south, east, north
+
+
+def _numbers(option: str, words: str) -> list[float]:
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError:
+        raise SettingsError(f"{option} {words}: numbers with commas between them are wanted") from None

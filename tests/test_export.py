@@ -1,0 +1,99 @@
+"""A product in other programs' forms: the same numbers, with the types that each form wants."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import xarray
+from PIL import Image
+from rio_cogeo.cogeo import cog_validate
+from typer.testing import CliRunner
+
+from flows.cli import app
+from pipeline.errors import SettingsError
+from pipeline.products.publish import publish
+from tests.products.known import make_enhancement, manifest_of, stage_product
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    enhancement = make_enhancement()
+    staging, final = stage_product(tmp_path_factory.mktemp("out"), enhancement)
+    return publish(staging, final, manifest_of(enhancement))
+
+
+@pytest.fixture(scope="module")
+def store(folder):
+    return xarray.open_zarr(next(folder.glob("*.zarr"))).load()
+
+
+def export(folder, path, *options):
+    result = CliRunner().invoke(app, ["export", str(folder), "--out", str(path), *options])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def test_netcdf_has_the_pixels_and_the_types_of_cf(folder, store, tmp_path):
+    path = export(folder, tmp_path / "a.nc")
+    with xarray.open_dataset(path) as made:
+        np.testing.assert_array_equal(made.surface_temperature, store.surface_temperature)
+        np.testing.assert_array_equal(made.quality_flag, store.quality_flag)
+        assert made.quality_flag.dtype == np.uint8
+        assert made.quality_flag.attrs["flag_values"].dtype == np.uint8
+        assert made.surface_temperature.attrs["actual_range"].dtype == np.float32
+        assert made.rio.crs.to_epsg() == 32633
+        np.testing.assert_array_equal(made.x, store.x)
+
+
+def test_the_store_itself_can_be_written_as_netcdf(store, tmp_path):
+    store.to_netcdf(tmp_path / "plain.nc")
+    with xarray.open_dataset(tmp_path / "plain.nc") as made:
+        np.testing.assert_array_equal(made.surface_temperature, store.surface_temperature)
+
+
+def test_a_clip_fills_flags_with_no_data_and_not_with_good(store):
+    warnings.filterwarnings("ignore", message="Use `@` matmul")  # rioxarray composes transforms with *
+    wider = store.quality_flag.rio.write_crs(32633).rio.pad_box(
+        float(store.x.min()) - 100, float(store.y.min()) - 100, float(store.x.max()), float(store.y.max())
+    )
+    assert int(wider.values[-1, 0]) == 1
+
+
+def test_a_geotiff_is_cloud_optimized_and_in_place(folder, store, tmp_path):
+    path = export(folder, tmp_path / "a.tif", "--to", "cog")
+    assert cog_validate(path)[0]
+    with rasterio.open(path) as made:
+        np.testing.assert_array_equal(made.read(1), store.surface_temperature)
+        np.testing.assert_array_equal(made.read(2), store.surface_temperature_uncertainty)
+        assert made.crs.to_epsg() == 32633
+        assert made.descriptions == ("surface_temperature", "surface_temperature_uncertainty")
+
+
+def test_a_table_has_a_row_for_every_pixel_with_data(folder, store, tmp_path):
+    path = export(folder, tmp_path / "a.csv", "--to", "csv", "--mask-sigma", "0.115", "--flags", "0")
+    table = pd.read_csv(path)
+    kept = (store.surface_temperature_uncertainty <= 0.115) & (store.quality_flag == 0)
+    assert len(table) == int(kept.sum())
+    row = table.iloc[7]
+    there = store.surface_temperature.sel(x=row.x, y=row.y, method="nearest")
+    assert row.surface_temperature == pytest.approx(float(there), abs=1e-4)
+
+
+def test_a_picture_is_transparent_where_there_is_no_data(folder, store, tmp_path):
+    with Image.open(export(folder, tmp_path / "a.png", "--to", "png")) as picture:
+        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    np.testing.assert_array_equal(alpha > 0, np.isfinite(store.surface_temperature))
+
+
+def test_mistakes_are_said_in_a_line(folder, tmp_path):
+    path = export(folder, tmp_path / "a.nc")
+    with pytest.raises(SettingsError, match="exists already"):
+        export(folder, path)
+    with pytest.raises(SettingsError, match="west,south,east,north"):
+        export(folder, tmp_path / "b.nc", "--box", "3,2,1,0")
+    with pytest.raises(SettingsError, match="0,x: numbers"):
+        export(folder, tmp_path / "b.nc", "--flags", "0,x")
