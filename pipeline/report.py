@@ -20,6 +20,7 @@ from pipeline.errors import DamagedProductError
 from pipeline.files import write_json
 from pipeline.night import Plan
 from pipeline.outcomes import outcome
+from pipeline.pages.night_page import write_night_page
 from pipeline.products import layout
 from pipeline.products.publish import read_record, read_records
 from pipeline.scene import Record, SceneRef, Status
@@ -220,8 +221,9 @@ def new_run_id() -> str:
 
 
 def write_report(report: Mapping[str, Any], settings: Settings) -> Path:
-    """The report as a JSON file among the recipe's reports."""
+    """The report as a JSON file among the recipe's reports, and as a page beside it."""
     folder = layout.reports_folder(settings.output.root, report["recipe"])
+    write_night_page(report, folder, settings.output.root)
     return write_json(folder / f"night-{report['run_id']}.json", report)
 
 

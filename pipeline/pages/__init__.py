@@ -1,0 +1,1 @@
+"""Pages about more than one product, for a browser without a network."""
