@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-
 LONGEST_TEXT = 500  # characters; an attribute of a megabyte is no description
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # Emphasis, code, links, HTML, tables, headings, lists, and addresses that become links by themselves.
@@ -70,8 +68,8 @@ def plain_json(value: Any) -> Any:
         return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain_json(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain_json(value.item())
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "ndim", 1):
+        return plain_json(value.item())  # a scalar, known without importing NumPy, which `--help` waits for
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain_json(dataclasses.asdict(value))
     if isinstance(value, float):

@@ -6,12 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-import numpy as np
 import typer
-from jaxtyping import Float32
-from numpy.typing import NDArray
 from rich.markup import escape
-from rich.table import Table
 
 from pipeline.commands.options import (
     EXIT_OK,
@@ -24,9 +20,13 @@ from pipeline.commands.options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32
+    from numpy.typing import NDArray
+
     from pipeline.settings import Settings
 
-Truth: TypeAlias = Float32[NDArray[np.float32], "y x"]
+    Truth: TypeAlias = Float32[NDArray[np.float32], "y x"]
 
 
 def demo(
@@ -90,6 +90,7 @@ def demo_rows(report: dict[str, Any], settings: Settings, truths: dict[str, Trut
 
 
 def _errors_k(store: Path, file: Path, truth: Truth) -> dict[str, float]:
+    import numpy as np
     import xarray as xr
 
     from pipeline.raster import fill_nearest
@@ -110,6 +111,8 @@ def _errors_k(store: Path, file: Path, truth: Truth) -> dict[str, float]:
 
 
 def _print_rows(rows: list[dict[str, Any]], settings: Settings) -> None:
+    from rich.table import Table
+
     table = Table(
         "scene", "outcome", "seconds", "RMSE K", "bicubic K", "reason", title="demo: the truth is known"
     )

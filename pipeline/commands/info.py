@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.markup import escape
 
@@ -48,6 +47,8 @@ def info(
 
 def scene_facts(scene: Scene) -> dict[str, Any]:
     """What `info` shows of a scene; plain JSON."""
+    import numpy as np
+
     from pipeline.grid import crs_name
 
     valid = scene.temperature[scene.valid].astype(np.float64)
