@@ -179,7 +179,20 @@ def make_grid(
             raise UnusableInputError(
                 f"its grid is in degrees, but its center lies at {longitude:.6g}, {latitude:.6g}: nowhere"
             )
-    return Grid(placement.crs.to_wkt("WKT2_2019"), placement.transform, *shape), placement
+    return Grid(_described(placement.crs), placement.transform, *shape), placement
+
+
+def _described(crs: pyproj.CRS) -> str:
+    """WKT2 of a reference system that CF can describe as well, as products have to."""
+    try:
+        crs.to_cf()
+        wkt = crs.to_wkt("WKT2_2019")
+    except (CRSError, KeyError, TypeError, ValueError) as error:
+        raise UnusableInputError(
+            f"reference system {shortened(crs.name, 60)!r} lacks parameters ({shortened(error, 40)})"
+        ) from error
+    refuse_hostile_crs(wkt)
+    return wkt
 
 
 def gsd_m(crs: pyproj.CRS | None, transform: Affine | None, shape: tuple[int, int]) -> tuple[float, float]:

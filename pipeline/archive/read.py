@@ -6,6 +6,7 @@ now, the next discovery takes the new content. Whoever publishes compares the di
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 from pipeline.archive.readers import READERS
@@ -14,6 +15,10 @@ from pipeline.files import digest_of
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 from pipeline.text import shortened
+
+# What code raises that meets what nobody foresaw: a file's fault as far as the night is concerned. It says
+# where, for whoever mends the reader.
+_STRANGE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def read_scene(ref: SceneRef, settings: ArchiveSettings) -> Scene:
@@ -39,6 +44,13 @@ def read_scene(ref: SceneRef, settings: ArchiveSettings) -> Scene:
         raise UnreadableInputError(f"{name}: {error}") from error
     except OSError as error:
         raise UnreadableInputError(f"{name}: {shortened(error.strerror or error)}") from error
+    except _STRANGE as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name} line {last.lineno}"
+        said = f"{type(error).__name__}: {shortened(error, 80)}"
+        raise UnusableInputError(
+            f"{name}: is strange in a way that was not foreseen ({said}; {place})"
+        ) from error
 
 
 def acquired(ref: SceneRef) -> str | None:
@@ -51,7 +63,7 @@ def acquired(ref: SceneRef) -> str | None:
     name = shortened(Path(ref.files[0]).name)
     try:
         return READERS[ref.reader].acquired([Path(file) for file in ref.files])
-    except UnusableInputError:
+    except (UnusableInputError, *_STRANGE):
         return None  # reading the scene will say what is wrong
     except OSError as error:
         raise UnreadableInputError(f"{name}: {shortened(error.strerror or error)}") from error

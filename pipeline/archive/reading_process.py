@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.archive.bounds import allowed_bytes
 from pipeline.archive.messages import Answer, Request
 from pipeline.archive.read import acquired, read_scene
 from pipeline.errors import SettingsError, SkippedSceneError, UnreadableInputError, UnusableInputError
@@ -28,7 +29,6 @@ from pipeline.text import shortened
 
 READY = b"R"
 MOST_OPEN_FILES = 64
-SMALL_FILE_GB, GB_PER_GB = 1.8, 200.0  # what a small file may take, and each byte more of a larger one
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
@@ -106,22 +106,22 @@ def _limit(request: Request) -> float:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
-    size_gb = 0.0
+    size_bytes = 0
     with suppress(OSError):  # gone meanwhile; who opens it says so
-        size_gb = sum(Path(file).stat().st_size for file in request.ref.files) / 1e9
-    memory_gb = min(SMALL_FILE_GB + GB_PER_GB * size_gb, request.settings.read_memory_gb)
+        size_bytes = sum(Path(file).stat().st_size for file in request.ref.files)
+    memory_bytes = allowed_bytes(size_bytes, request.settings)
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: MOST_OPEN_FILES,
         resource.RLIMIT_CPU: int(request.settings.read_s) + 10,
-        resource.RLIMIT_AS: _address_space() + int(memory_gb * 1e9),
+        resource.RLIMIT_AS: _address_space() + memory_bytes,
     }
     for kind, most in limits.items():
         hard = resource.getrlimit(kind)[1]
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (bound, bound))
-    return memory_gb
+    return memory_bytes / 1e9
 
 
 def _address_space() -> int:

@@ -27,6 +27,7 @@ from pipeline.archive.placement import (
     transform_from_centers,
 )
 from pipeline.errors import UnusableInputError
+from pipeline.settings import ArchiveSettings
 from pipeline.text import shortened
 
 _METERS = {
@@ -67,17 +68,17 @@ class Axis:
     units: str
 
 
-def place(dataset: netCDF4.Dataset, variable: Variable) -> tuple[Placement, bool]:
+def place(dataset: netCDF4.Dataset, variable: Variable, settings: ArchiveSettings) -> tuple[Placement, bool]:
     """Where the variable's picture lies, and whether its rows and columns are stored the other way round.
 
     Raises:
         UnusableInputError: For a swath, for uneven coordinates, and where two sources contradict each other.
     """
     mapping = _grid_mapping(dataset, variable)
-    rows, columns = (_axis(dataset, variable, index) for index in (-2, -1))
+    rows, columns = (_axis(dataset, variable, index, settings) for index in (-2, -1))
     crs, source, told = _crs(mapping) if mapping is not None else (None, "", None)
     if rows is None or columns is None:
-        flat = _separable(dataset, variable)
+        flat = _separable(dataset, variable, settings)
         if flat is None and told is None:
             return Placement(), False
         rows, columns = flat or (None, None)
@@ -167,14 +168,14 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _axis(dataset: netCDF4.Dataset, variable: Variable, index: int) -> Axis | None:
+def _axis(dataset: netCDF4.Dataset, variable: Variable, index: int, settings: ArchiveSettings) -> Axis | None:
     """The 1-D coordinate of one of the variable's dimensions."""
     dimension = variable.dimensions[index]
     along = [c for c in variables(dataset).values() if c.dimensions == (dimension,) and c.size > 1]
     along.sort(key=lambda candidate: candidate.name != dimension)
     for candidate in along:
         if role := coordinate_role(candidate):
-            centers, slack = coordinate(candidate)
+            centers, slack = coordinate(candidate, settings)
             return Axis(role, centers, slack, text_of(attributes(candidate), "units"))
     return None
 
@@ -194,7 +195,9 @@ def coordinate_role(candidate: Variable) -> str | None:
     return axis if axis in ("x", "y") and not units.startswith("degree") else None
 
 
-def _separable(dataset: netCDF4.Dataset, variable: Variable) -> tuple[Axis, Axis] | None:
+def _separable(
+    dataset: netCDF4.Dataset, variable: Variable, settings: ArchiveSettings
+) -> tuple[Axis, Axis] | None:
     """Rows and columns of 2-D latitude and longitude that are a grid after all; None without any.
 
     Raises:
@@ -205,10 +208,11 @@ def _separable(dataset: netCDF4.Dataset, variable: Variable) -> tuple[Axis, Axis
     for candidate in variables(dataset).values():
         if (
             candidate.shape[-2:] == shape
+            and candidate.size == shape[0] * shape[1]
             and candidate.name != variable.name
             and (role := coordinate_role(candidate))
         ):
-            centers, slack = coordinate(candidate)
+            centers, slack = coordinate(candidate, settings)
             found[role] = Axis(role, centers.reshape(shape), slack, text_of(attributes(candidate), "units"))
     for north, east in (("lat", "lon"), ("y", "x")):
         if north in found and east in found:

@@ -19,9 +19,10 @@ import rasterio
 from affine import Affine
 from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 
+from pipeline.archive.bounds import refuse_bomb
 from pipeline.archive.decode import Stored, stated
 from pipeline.archive.placement import Placement, checked_transform, crs_from_text
 from pipeline.errors import UnusableInputError
@@ -38,8 +39,6 @@ _ALONE = {
     "GTIFF_REPORT_COMPD_CS": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
 }
-_EMPTINESS = 2000  # a larger picture than this many times its file is a bomb or holds nothing
-_SMALL_BYTES = 64 << 20
 _WARNINGS = threading.Lock()  # warnings.catch_warnings is not thread-safe
 _LIBRARY_ERRORS = (RasterioError, CRSError, ValueError, TypeError, OverflowError)
 
@@ -175,16 +174,14 @@ def _check_size(dataset: rasterio.DatasetReader, path: Path, settings: ArchiveSe
         raise UnusableInputError(
             f"has {height} x {width} pixels, archive.max_pixels allows {settings.max_pixels}"
         )
+    item = max(np.dtype(kind).itemsize for kind in dataset.dtypes if kind in np.sctypeDict)
     block = max(rows * columns for rows, columns in dataset.block_shapes)
     if block > max(4 * pixels, 1 << 24):
         raise UnusableInputError(
             f"stores {height} x {width} pixels in blocks of {block} pixels: damaged or hostile"
         )
-    size = pixels * np.dtype(dataset.dtypes[0]).itemsize
-    if size > _SMALL_BYTES and size > _EMPTINESS * path.stat().st_size:
-        raise UnusableInputError(
-            f"declares {height} x {width} pixels in {path.stat().st_size} bytes: an empty picture or a bomb"
-        )
+    bands = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    refuse_bomb("it", (height, width), item, path, settings, chunk_bytes=block * bands * item)
 
 
 def _band(dataset: rasterio.DatasetReader, rule: ProductRule | None) -> int:

@@ -7,6 +7,7 @@ them: a float32 scale of 0.02 means 0.02, and a jitter in it would shift the gri
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 from numpy.typing import NDArray
 
+from pipeline.archive.bounds import refuse_bomb
 from pipeline.archive.formats.hdf5_links import refuse_ways_out
 from pipeline.archive.names import iso
 from pipeline.errors import UnusableInputError
@@ -33,7 +35,6 @@ LOCK = threading.RLock()
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _CDF_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 _HDF4_MAGIC = b"\x0e\x03\x13\x01"
-_EMPTINESS, _SMALL_BYTES = 2000, 64 << 20
 _LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
 _FILL_NAMES = ("_FillValue", "missing_value", "_Fillvalue", "_fillvalue", "fill_value")
 
@@ -149,14 +150,14 @@ def variables(dataset: netCDF4.Dataset) -> dict[str, Variable]:
     return found
 
 
-def packed(variable: Variable, path: Path, settings: ArchiveSettings) -> Packed:
+def packed(variable: Variable, settings: ArchiveSettings) -> Packed:
     """The picture of a variable whose last two dimensions are rows and columns and all others of size 1.
 
     Raises:
         UnusableInputError: If it has other dimensions, too many pixels, no numbers, or no sensible packing.
     """
     attrs = attributes(variable)
-    values = _picture(variable, path, settings)
+    values = _picture(variable, settings)
     if text_of(attrs, "_Unsigned").lower() == "true" and values.dtype.kind == "i":
         values = values.view(values.dtype.str.replace("i", "u"))
     scale, offset = number_of(attrs, "scale_factor", 1.0), number_of(attrs, "add_offset", 0.0)
@@ -172,12 +173,28 @@ def packed(variable: Variable, path: Path, settings: ArchiveSettings) -> Packed:
     )
 
 
-def coordinate(variable: Variable) -> tuple[Float64[NDArray[np.float64], ...], float]:
+def stored_numbers(variable: Variable, settings: ArchiveSettings) -> Shaped[NDArray[Any], ...]:
+    """All numbers of a variable as they are stored.
+
+    Raises:
+        UnusableInputError: If they are no real numbers, or would take more memory than the file may.
+    """
+    name, kind = shortened(variable.name), variable.datatype  # of a sequence no dtype
+    if not isinstance(kind, np.dtype) or kind.kind not in "iuf":
+        raise UnusableInputError(f"{name} holds {shortened(kind, 30)}, real numbers are wanted")
+    chunks = variable.chunking()
+    chunk_bytes = 0 if isinstance(chunks, str | None) else math.prod(chunks) * kind.itemsize
+    path = Path(variable.group().filepath())
+    refuse_bomb(name, variable.shape, kind.itemsize, path, settings, chunk_bytes=chunk_bytes)
+    return np.asarray(variable[...])
+
+
+def coordinate(
+    variable: Variable, settings: ArchiveSettings
+) -> tuple[Float64[NDArray[np.float64], ...], float]:
     """A coordinate variable decoded in float64, and the rounding of its stored numbers."""
     attrs = attributes(variable)
-    stored = np.asarray(variable[...])
-    if stored.dtype.kind not in "iuf":
-        raise UnusableInputError(f"coordinate {shortened(variable.name)} holds no numbers")
+    stored = stored_numbers(variable, settings)
     if text_of(attrs, "_Unsigned").lower() == "true" and stored.dtype.kind == "i":
         stored = stored.view(stored.dtype.str.replace("i", "u"))
     values = stored.astype(np.float64)
@@ -196,7 +213,8 @@ def time_of(dataset: netCDF4.Dataset) -> str | None:
         is_time = text_of(attrs, "standard_name") == "time" or variable.name in ("time", "t")
         if not is_time or " since " not in units or variable.size != 1:
             continue
-        return _moment(float(np.asarray(variable[...]).reshape(-1)[0]), units, text_of(attrs, "calendar"))
+        number = stored_numbers(variable, ArchiveSettings()).reshape(-1)[0]
+        return _moment(float(number), units, text_of(attrs, "calendar"))
     return None
 
 
@@ -229,7 +247,7 @@ def _library_error(error: OSError) -> Exception:
     return UnusableInputError(f"is damaged NetCDF ({shortened(error.strerror or error, 80)})")
 
 
-def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> Shaped[NDArray[np.generic], "y x"]:
+def _picture(variable: Variable, settings: ArchiveSettings) -> Shaped[NDArray[np.generic], "y x"]:
     name, shape = shortened(variable.name), variable.shape
     if len(shape) < 2 or any(size != 1 for size in shape[:-2]):
         raise UnusableInputError(
@@ -242,15 +260,7 @@ def _picture(variable: Variable, path: Path, settings: ArchiveSettings) -> Shape
         )
     if height < 2 or width < 2:
         raise UnusableInputError(f"{name} is {height} x {width} pixels: no picture")
-    if not isinstance(variable.dtype, np.dtype) or variable.dtype.kind not in "iuf":
-        raise UnusableInputError(f"{name} holds {shortened(variable.dtype, 30)}, real numbers are wanted")
-    size = height * width * variable.dtype.itemsize
-    if size > _SMALL_BYTES and size > _EMPTINESS * path.stat().st_size:
-        raise UnusableInputError(
-            f"{name} declares {height} x {width} pixels in {path.stat().st_size} bytes: an empty picture "
-            "or a bomb"
-        )
-    return np.asarray(variable[(0,) * (len(shape) - 2)])
+    return np.asarray(stored_numbers(variable, settings)[(0,) * (len(shape) - 2)])
 
 
 def _fills(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import NDArray
 
+from pipeline.archive.bounds import allowed_bytes
 from pipeline.errors import UnusableInputError
 from pipeline.files import first_bytes, open_regular
 from pipeline.settings import ArchiveSettings
@@ -153,6 +154,12 @@ def _check_directory(archive: zipfile.ZipFile, settings: ArchiveSettings) -> Non
     if unpacked > settings.max_pixels * 8 + (1 << 20):
         raise UnusableInputError(
             f"unpacks to {unpacked} bytes; archive.max_pixels allows {settings.max_pixels} pixels"
+        )
+    allowed = allowed_bytes(stored, settings)
+    if 3 * unpacked > allowed:
+        raise UnusableInputError(
+            f"unpacks to {unpacked} bytes; archive.read_memory_gb {settings.read_memory_gb:g} allows "
+            f"{allowed / 1e9:.2g} GB for {stored} bytes"
         )
     if unpacked > _SMALL_BYTES and unpacked > LARGEST_RATIO * stored:
         raise UnusableInputError(f"unpacks to {unpacked} bytes from {stored}: an empty picture or a bomb")

@@ -25,6 +25,7 @@ from pipeline.archive.formats.netcdf import (
     is_netcdf,
     open_netcdf,
     packed,
+    stored_numbers,
     text_of,
     time_of,
     variables,
@@ -95,12 +96,12 @@ def scene_of(
     path = Path(ref.files[0])
     rule = product_rule(path, settings)
     variable, decided_by = _variable(dataset, rule.variable if rule else None, wanted)
-    placement, turned = _place(dataset, variable)
-    picture = packed(variable, path, settings)
+    placement, turned = _place(dataset, variable, settings)
+    picture = packed(variable, settings)
     scaling = picture.scale, picture.offset
     facts = {"units": "attribute", **stated("attributes", scaling=scaling, fills=picture.fills)}
     missing = picture.missing
-    if quality is not None and (unusable := _unusable(dataset, variable, quality)) is not None:
+    if quality is not None and (unusable := _unusable(dataset, variable, quality, settings)) is not None:
         missing = unusable if missing is None else missing | unusable
         facts["mask"] = quality.words
     facts["variable"] = f"{shortened(variable.name, 60)} ({decided_by})"
@@ -115,18 +116,19 @@ def scene_of(
 
 
 def _unusable(
-    dataset: netCDF4.Dataset, variable: Variable, quality: QualityFlags
+    dataset: netCDF4.Dataset, variable: Variable, quality: QualityFlags, settings: ArchiveSettings
 ) -> Bool[NDArray[np.bool_], "y x"] | None:
     """(y, x) true where the flag is not one of the usable; None where the dataset has no such flags."""
     flags = variables(dataset).get(quality.variable)
-    if flags is None or flags.shape[-2:] != variable.shape[-2:]:
+    shape = variable.shape[-2:]
+    if flags is None or flags.shape[-2:] != shape or flags.size != shape[0] * shape[1]:
         return None
-    return ~np.isin(np.asarray(flags[...]).reshape(variable.shape[-2:]), quality.usable)
+    return ~np.isin(stored_numbers(flags, settings).reshape(shape), quality.usable)
 
 
-def _place(dataset: netCDF4.Dataset, variable: Variable) -> tuple[Placement, bool]:
+def _place(dataset: netCDF4.Dataset, variable: Variable, settings: ArchiveSettings) -> tuple[Placement, bool]:
     of_eos = eos_placement(dataset, variable)
-    return (of_eos, False) if of_eos is not None else place(dataset, variable)
+    return (of_eos, False) if of_eos is not None else place(dataset, variable, settings)
 
 
 def _variable(dataset: netCDF4.Dataset, ruled: str | None, wanted: Sequence[str]) -> tuple[Variable, str]:

@@ -163,7 +163,7 @@ def _profile(small: Mapping[str, Any], key: str, path: Path) -> Profile:
     try:
         loaded = json.loads(_text(small, "meta") or "{}")
         meta = loaded if isinstance(loaded, dict) else {}
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # also a number of 5000 digits
         meta = {}
     sensor = _text(small, "sensor") or str(meta.get("sensor", ""))
     quantity = _text(small, "quantity") or str(meta.get("quantity", ""))
