@@ -23,6 +23,7 @@ from flows.tonight import NIGHT, Night, look_through
 from pipeline.errors import SettingsError
 from pipeline.night import cost_remark
 from pipeline.outcomes import refused_record
+from pipeline.products.catalog import write_catalog
 from pipeline.products.publish import sweep
 from pipeline.report import report_markdown
 from pipeline.settings import Settings
@@ -80,6 +81,8 @@ def ingest(settings: dict[str, Any] | None = None) -> State[dict[str, Any]]:
     if handed.scenes and deployment.id:  # nobody sits before a scheduled night
         for later in await_scenes(report, handed, tree):
             report = night.keep(later)
+    if tree.output.catalog and any(scene["product"] for scene in report["scenes"]):
+        write_catalog(tree.output.root)
     with server_may_be_away(f"report {report['run_id']}"):
         _publish_artifacts(report, tree)
     if isinstance(fault, SettingsError):

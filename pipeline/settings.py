@@ -109,6 +109,9 @@ class OutputSettings(Branch):
         False,
         description="Write an unsharp-masked extra variable `sharpened`; the temperature never is sharpened.",
     )
+    catalog: bool = Field(
+        True, description="A night with new products rebuilds catalog.json and catalog.csv."
+    )
     pages: bool = Field(True, description="Write view.html, the product in a browser, at most 8 MB.")
     institution: str = Field("", description="Who publishes the products; an attribute of the store.")
 

@@ -37,6 +37,8 @@ def test_a_night_counts_every_input_once_and_the_next_finds_nothing(prefect_serv
     assert (report["counts"]["done"], report["counts"]["refused"]) == (3, 1)
     written = sorted((settings.output.root / settings.recipe.label / "reports").glob("*.json"))
     assert json.loads(written[-1].read_text()) == report
+    catalog = json.loads((settings.output.root / "catalog.json").read_text())
+    assert sum(link["rel"] == "item" for link in catalog["links"]) == 3
     assert "4 inputs: 3 done" in Artifact.get("night-report").data
 
     again = ingest(settings.model_dump(mode="json"), return_state=True)
