@@ -19,6 +19,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
+from flows.notify import notifications
 from flows.states import FINAL_NAMES
 from pipeline.settings import RunSettings
 
@@ -146,7 +147,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with get_client(sync_client=True) as client:
-        for line in install(client, automations(parser.parse_args().deployment)):
+        for line in install(client, [*automations(parser.parse_args().deployment), *notifications()]):
             log.info(line)
 
 

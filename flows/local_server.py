@@ -27,6 +27,7 @@ from pipeline.files import write_bytes
 from pipeline.text import one_line
 
 START_S = 120.0
+PORT_S = 10.0  # a server whose owner was killed is gone within less
 ADDRESS, LOG, DATABASE = "server.json", "server.log", "prefect.db"
 
 
@@ -50,7 +51,7 @@ def own_server(home: Path, *, lasting: bool) -> Iterator[Mapping[str, str]]:
     if new:
         _copy(_template(), home / DATABASE)
     port, password = _address(home / ADDRESS)
-    with _bound(port) as place:
+    with _bound(port, patience_s=PORT_S if lasting else 0.0) as place:
         port = place.getsockname()[1]
         if lasting:
             _remember(home / ADDRESS, port, password)
@@ -121,9 +122,10 @@ def _remember(file: Path, port: int, password: str) -> None:
     file.chmod(0o600)
 
 
-def _bound(port: int) -> socket.socket:
-    """A socket at that port of loopback, or at a free one where it is 0 or taken."""
-    for wanted in (port, 0) if port else (0,):
+def _bound(port: int, patience_s: float) -> socket.socket:
+    """A socket at that port of loopback, or at a free one where it is 0, or taken for longer than that."""
+    tries = [port] * (1 + int(patience_s)) if port else []
+    for wanted in (*tries, 0):
         place = socket.socket()
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -131,6 +133,7 @@ def _bound(port: int) -> socket.socket:
         except OSError as error:
             place.close()
             fault = error
+            STOP.get().sleep(1.0 if wanted else 0.0)
         else:
             return place
     raise OSError(

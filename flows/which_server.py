@@ -115,10 +115,7 @@ def what_is_wrong(url: str) -> str:
 @contextlib.contextmanager
 def talking_to(environment: Mapping[str, str]) -> Iterator[None]:
     """Inside, this process and those that it starts talk to that server."""
-    before = dict(os.environ)
-    wanted = {**cleaned(before), **environment}
-    _become(wanted)
-    try:
+    with _becoming({**cleaned(os.environ), **environment}):
         import_prefect()
         from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
@@ -128,8 +125,16 @@ def talking_to(environment: Mapping[str, str]) -> Iterator[None]:
         }
         with temporary_settings(names):  # Prefect may have been imported before
             yield
-    finally:
-        _become(before)
+
+
+@contextlib.contextmanager
+def own_prefect(home: Path) -> Iterator[None]:
+    """Inside, nothing of the user's Prefect counts."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own = {"PREFECT_HOME": str(home), "PREFECT_PROFILES_PATH": str(home / "profiles.toml")}
+    with _becoming({**cleaned(os.environ), **own}):
+        import_prefect()
+        yield
 
 
 def tell_the_rest() -> None:
@@ -145,6 +150,16 @@ def tell_the_rest() -> None:
         if isinstance(drained, tuple) and drained[1]:
             log.warning("the Prefect server does not take the last logs and events of this night")
             stopping.leave_at_once_afterwards()
+
+
+@contextlib.contextmanager
+def _becoming(environment: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    _become(environment)
+    try:
+        yield
+    finally:
+        _become(before)
 
 
 def _become(environment: Mapping[str, str]) -> None:

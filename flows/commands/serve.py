@@ -1,8 +1,14 @@
-"""`serve`: a night on a schedule."""
+"""`serve`: nights on a schedule, and all that they need."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import re
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,18 +20,129 @@ from pipeline.commands.options import (
     err_console,
     settings_for,
 )
+from pipeline.files import text_digest
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+GRACE_S = 60.0
+
+
+class Missed(StrEnum):
+    """What becomes of a night that could not begin in time."""
+
+    CATCH_UP = "catch-up"
+    SKIP = "skip"
 
 
 def serve(
     archive: ArchiveArgument,
     out: OutArgument,
     cron: Annotated[str, typer.Option("--cron", help="When, in UTC.")] = "15 2 * * *",
+    missed: Annotated[
+        Missed, typer.Option("--missed", help="A night that could not begin in time: held later, or skipped.")
+    ] = Missed.CATCH_UP,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", help="Folder of the schedule's own server, on a local disk.", show_default=False
+        ),
+    ] = None,
+    systemd: Annotated[
+        bool, typer.Option("--systemd", help="Print a systemd unit for this service, and end.")
+    ] = False,
     settings: SettingsOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Stay in the foreground and run on a schedule."""
-    tree = settings_for(archive, out, settings, assignments)
-    from flows.ingest import ingest
+    """Stay and hold a night whenever the schedule says so.
 
-    err_console.print(f"every night at cron {cron!r} (UTC); stop with Ctrl-C")
-    ingest.serve(name="nightly", cron=cron, parameters={"settings": tree.model_dump(mode="json")}, limit=1)
+    The schedule and its nights are on a Prefect server: the one that PREFECT_API_URL names, or one of its own
+    on this machine, which needs nothing and is found again after a restart. One night is held at a time.
+    """
+    tree = settings_for(archive, out, settings, assignments)
+    folder = (state or state_folder(tree)).expanduser().absolute()
+    if systemd:
+        words = _words(tree, cron, missed, folder, settings, assignments or [])
+        _print_unit(tree, folder, words)
+        return
+    from flows.stopping import stoppable
+
+    stoppable(lambda: _serve(tree, cron, missed, folder), grace_s=GRACE_S)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where the service of an archive and its products keeps what has to outlive it."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+    roots = f"{settings.archive.root}\n{settings.output.root}"
+    return base / "thermal-sr" / f"{settings.archive.root.name}-{text_digest(roots)[:8]}"
+
+
+def _serve(tree: Settings, cron: str, missed: Missed, state: Path) -> None:
+    from flows.local_server import own_server
+    from flows.locks import locked
+    from flows.stopping import STOP, StoppedError
+    from flows.which_server import named_server, own_prefect, talking_to, what_is_wrong
+
+    url = named_server(everywhere=False)
+    if url is not None:
+        if fault := what_is_wrong(url):
+            raise OSError(f"{fault}; start that server, or unset PREFECT_API_URL: serve has one of its own")
+        with locked(state / "serve.lock"):
+            while not STOP.get().heard:
+                _hold(tree, cron, missed, state, url)
+        return
+    with locked(state / "serve.lock"), own_prefect(state):
+        from flows.service import check_cron
+
+        check_cron(cron)
+        while not STOP.get().heard:
+            try:
+                with own_server(state, lasting=True) as environment, talking_to(environment):
+                    _hold(tree, cron, missed, state, environment["PREFECT_API_URL"])
+            except StoppedError:
+                return
+
+
+def _hold(tree: Settings, cron: str, missed: Missed, state: Path, url: str) -> None:
+    """Hold nights until told to end, or until the server is gone."""
+    import httpx
+
+    from flows.service import Service, check_cron, hold_nights
+    from flows.stopping import STOP
+    from flows.which_server import tell_the_rest
+
+    check_cron(cron)
+    service = Service(tree, cron, missed.value, state)
+    own = (state / "server.json").exists()
+    password = f" (password in {state / 'server.json'})" if own else ""
+    err_console.print(
+        f"nights over {tree.archive.root} at cron {cron!r} (UTC), as ingest/{service.name} on "
+        f"{url.removesuffix('/api')}{password}; stop with Ctrl-C",
+        highlight=False,
+        markup=False,
+    )
+    try:
+        hold_nights(service)
+    except httpx.HTTPError as error:
+        err_console.print(f"the Prefect server is gone ({type(error).__name__}); another try", markup=False)
+        STOP.get().sleep(10)
+    finally:
+        tell_the_rest()
+
+
+def _print_unit(tree: Settings, state: Path, words: Sequence[str]) -> None:
+    from flows.systemd import unit
+
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"thermal-sr-{state.name}")
+    folders = [tree.archive.root, tree.output.root, state]
+    typer.echo(unit(name, words, tree.archive.root, folders), nl=False)
+
+
+def _words(
+    tree: Settings, cron: str, missed: Missed, state: Path, settings: Path | None, assignments: Sequence[str]
+) -> list[str]:
+    program = Path(sys.executable).with_name("thermal-sr")
+    words = [str(program), "serve", str(tree.archive.root), str(tree.output.root), "--cron", cron]
+    words += ["--missed", missed.value, "--state", str(state)]
+    words += [] if settings is None else ["--settings", str(settings.absolute())]
+    return words + [word for assignment in assignments for word in ("--set", assignment)]

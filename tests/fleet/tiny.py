@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.night import plan_night
+from pipeline.products.layout import product_folder
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings
 
@@ -63,3 +65,13 @@ def cheap_settings(archive: Path, out: Path, assignments: Sequence[str] = ()) ->
     """Settings under which a scene takes about a second."""
     places = (f"archive.root={str(archive)!r}", f"output.root={str(out)!r}")
     return load_settings(None, [*CHEAP, *places, *assignments], environment={})
+
+
+def in_the_way(scene: Path, archive: Path, out: Path, assignments: Sequence[str] = ()) -> Path:
+    """A file where the product of a scene is to be published, so that the scene fails."""
+    settings = cheap_settings(archive, out, assignments)
+    ref = next(ref for ref in plan_night(settings).todo if ref.files[0] == str(scene))
+    obstacle = product_folder(out, settings.recipe.label, ref)
+    obstacle.parent.mkdir(parents=True, exist_ok=True)
+    obstacle.write_text("in the way")
+    return obstacle

@@ -1,0 +1,86 @@
+"""The nightly service of one machine: real processes, a schedule of every minute, its own Prefect server."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.nightly_service import THERMAL_SR, nightly_service
+from tests.fleet.tiny import write_archive, write_scene
+from tests.fleet.waiting import free_port, wait_for
+
+
+@pytest.mark.slow
+def test_it_fires_every_minute_is_killed_and_goes_on_where_it_was(tmp_path):
+    archive = write_archive(tmp_path / "archive", 1)
+    with nightly_service(tmp_path, archive) as service:
+        service.start()
+        (first,) = service.wait_for_reports(1)
+        assert first["counts"]["done"] == first["found"] == 1
+        wait_for(lambda: service.nights()[0].state.is_final(), within_s=30, what="the first night to end")
+        (night,) = service.nights()
+        assert (night.state.name, night.start_time.second < 20) == ("Completed", True)
+        port = json.loads((service.state / "server.json").read_text())["port"]
+
+        write_scene(archive / "late.npz", 99)
+        assert service.end(signal.SIGKILL) == -signal.SIGKILL
+        wait_for(lambda: not service.behind(), within_s=30, what="the killed service's processes to go")
+        service.start()
+        second = service.wait_for_reports(2)[1]
+        assert second["counts"]["done"] == second["counts"]["already done"] == 1
+        assert second["scenes"][0]["ref"]["files"][0].endswith("late.npz")
+        wait_for(lambda: len(service.nights()) == 2, within_s=30, what="the second night")
+        assert json.loads((service.state / "server.json").read_text())["port"] == port
+        assert service.nights()[0].id == night.id
+
+        again = subprocess.run(service.command, capture_output=True, text=True, timeout=60)
+        assert again.returncode == 2, again.stderr
+        assert f"held by process {service.process.pid}, which serves this archive already" in again.stderr
+
+        assert service.end(signal.SIGTERM) == 0
+        wait_for(lambda: not service.behind(), within_s=10, what="the service's processes to go")
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_a_server_that_is_named_and_does_not_answer_is_a_line_with_the_mend(tmp_path):
+    service_of_nobody = f"http://127.0.0.1:{free_port()}/api"
+    with nightly_service(tmp_path, write_archive(tmp_path / "archive", 1)) as service:
+        service.start({"PREFECT_API_URL": service_of_nobody})
+        assert service.process.wait(60) == 3
+        said = service.log.read_text()
+    assert "does not answer: ConnectError; start that server, or unset PREFECT_API_URL" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("cron", ["tonight", "61 2 * * *", "* * *"])
+def test_a_schedule_that_is_none_is_a_line(tmp_path, cron):
+    (tmp_path / "archive").mkdir()
+    command = [THERMAL_SR, "serve", tmp_path / "archive", tmp_path / "out", "--cron", cron]
+    answer = subprocess.run(
+        [*command, "--state", tmp_path / "state"], capture_output=True, text=True, timeout=60
+    )
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"thermal-sr: --cron {cron!r} is no schedule")
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_the_systemd_unit_is_accepted_and_names_every_word(tmp_path):
+    archive = tmp_path / "an archive of 100 % and $HOME"
+    archive.mkdir()
+    command = [THERMAL_SR, "serve", archive, tmp_path / "out", "--systemd", "--state", tmp_path / "state"]
+    unit = subprocess.run(
+        [*command, "--set", 'output.institution="a \\"b\\""'], capture_output=True, text=True, check=True
+    ).stdout
+    assert f'ExecStart={Path(sys.executable).with_name("thermal-sr")} "serve"' in unit
+    assert str(archive).replace("%", "%%").replace("$", "$$") in unit
+    assert shutil.which("systemd-analyze"), (
+        "systemd-analyze is in the Debian package systemd; .ci/run installs it"
+    )
+    file = tmp_path / "thermal-sr-test.service"
+    file.write_text(unit)
+    verified = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
+    assert (verified.returncode, verified.stderr) == (0, "")
