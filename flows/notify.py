@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
-from prefect.blocks.notifications import AppriseNotificationBlock
+from prefect.blocks.notifications import SlackWebhook
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
@@ -83,6 +83,6 @@ def _saved(address: str, number: int) -> UUID:
     """Keep an address on the server, encrypted; returns the block's id."""
     if "://" not in address:
         raise SettingsError(f"{VARIABLE}: address {number} is none; slack://..., mailtos://... are wanted")
-    return cast(
-        UUID, AppriseNotificationBlock(url=SecretStr(address)).save(f"thermal-sr-{number}", overwrite=True)
-    )
+    # A block that every server has: it hands what is no address of Slack to Apprise.
+    block = SlackWebhook(url=SecretStr(address))
+    return cast(UUID, block.save(f"thermal-sr-{number}", overwrite=True))
