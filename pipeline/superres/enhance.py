@@ -104,8 +104,9 @@ def enhance(
     progress("judge", 0.0)
     assessment = assess(method, prepared, detail, recipe, device=device)
     gain = assessment.gain
-    picture = _picture(prepared, gain.value)
-    flags = _flags(picture, gain.value, wanted=detail.wanted)
+    beyond = _beyond_range(prepared.lr, prepared.valid)
+    picture = _picture(prepared, gain.value, beyond)
+    flags = _flags(picture, gain.value, beyond, wanted=detail.wanted)
     compute = _Compute(
         method, picture, prepared, assessment.errors, activity(prepared.lr), flags, _unsure(prepared)
     )
@@ -186,10 +187,9 @@ def _smooth_window(values: NDArray[np.float32], window: Window, scale: int) -> N
     return fine[window.within(outer).refine(scale).slices]
 
 
-def _picture(prepared: Prepared, gain: float) -> Picture:
+def _picture(prepared: Prepared, gain: float, beyond: NDArray[np.bool_]) -> Picture:
     """The scene with the gain of every pixel: none where contrasts are beyond anything in training."""
     picture = Picture.of(prepared.lr, prepared.valid, gain)
-    beyond = _beyond_range(prepared.lr, prepared.valid)
     if not beyond.any() or gain == 0:
         return picture
     # A hot spot lifts the local mean around it, so its neighbors look strange to the network as well.
@@ -217,7 +217,7 @@ def _dilate(mask: NDArray[np.bool_], window_px: int) -> NDArray[np.bool_]:
     return np.asarray(maximum_filter(mask, size=window_px))
 
 
-def _flags(picture: Picture, gain: float, *, wanted: bool) -> NDArray[np.uint8]:
+def _flags(picture: Picture, gain: float, beyond: NDArray[np.bool_], *, wanted: bool) -> NDArray[np.uint8]:
     """(y, x) flag of every scene pixel; the first that applies: no data, range, edge, fallback, hole."""
     valid = picture.valid
     flags = np.full(valid.shape, FLAG_GOOD, dtype=np.uint8)
@@ -225,7 +225,7 @@ def _flags(picture: Picture, gain: float, *, wanted: bool) -> NDArray[np.uint8]:
     if wanted:
         flags[picture.gain < 0.5 * max(gain, 1e-6)] = FLAG_FALLBACK
     flags[near_border(valid.shape, EDGE_PX)] = FLAG_EDGE
-    flags[_beyond_range(picture.lr, valid)] = FLAG_OUT_OF_RANGE
+    flags[beyond] = FLAG_OUT_OF_RANGE
     flags[~valid] = FLAG_NO_DATA
     return flags
 

@@ -120,7 +120,7 @@ def make_pairs(
     """Training and validation pairs of one scene.
 
     Args:
-        temperature: Unitless; what stands at invalid pixels is ignored.
+        temperature: Unitless, without holes: a missing pixel has the value of the nearest valid one.
         valid: True where there is data.
         degrade: The forward model: (s*y, s*x) to (y, x).
         enlarge: The base: (y, x) to (s*y, s*x).
@@ -142,7 +142,9 @@ def make_pairs(
         )
     held_out = np.zeros_like(valid) if held_out is None else held_out & valid
     seen = valid & ~held_out
-    shown = fill_nearest(np.where(seen, temperature, np.float32(np.nan)))
+    shown = temperature
+    if held_out.any():
+        shown = fill_nearest(np.where(seen, temperature, np.float32(np.nan)))
     maker = LevelMaker(degrade, enlarge, scale, settings, noise)
     levels = [
         maker(level, mask, generator)
@@ -156,7 +158,7 @@ def make_pairs(
     pairs = ScenePairs(scale, tuple(levels), (), unit, sigma, settings)
     validation: list[Batch] = []
     if held_out.any():
-        whole = maker(fill_nearest(np.where(valid, temperature, np.float32(np.nan))), held_out, generator)
+        whole = maker(temperature, held_out, generator)
         validation = [stack_patches([(whole.lr, whole.base, whole.truth, whole.weight)], [whole.noise])]
     elif settings.model == "original":
         validation = [pairs.batch(generator) for _ in range(CHECKED_PATCHES)]
