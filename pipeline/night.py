@@ -42,7 +42,7 @@ class Plan:
         refused: (file, reason) of inputs that no reader can take, found now.
         waiting: (path, reason) of files left for a later run.
         duplicates: (path, path of the file with the same content that stands for it).
-        left_out: (path, reason) of files that the settings leave out.
+        left_out: (path, reason) of files that are not wanted: outside the period, or an older edition.
         again: Why scenes of `todo` that have a product are to be done again, by scene_id.
         failed_before: What scenes of `todo` ended in the last time, where that was a failure.
     """

@@ -53,9 +53,9 @@ class Discovery:
         scenes: To be read, each content once.
         refused: Files that look like input and cannot be scenes, with the reason.
         waiting: Path, without unprintable characters, and reason of files left for a later run.
-        duplicates: Path, and the path that stands for it: the first with the same content, or the newest
-            edition of the same ECOSTRESS tile.
-        left_out: Path and reason of files that the settings leave out, by `archive.since` and `until`.
+        duplicates: Path, and the path that stands for it: the first with the same content.
+        left_out: Path and reason of files that are not wanted: outside `archive.since` and `until`, or an
+            older edition of an ECOSTRESS tile.
         known: Path to (bytes, latest change in ns, digest, time of acquisition), to be handed to the next
             `discover`; the time is "" where nothing tells it, and None where nobody looked.
     """
@@ -118,6 +118,7 @@ def discover(
             )
     found.waiting[:] = sorted((_printable(path), reason) for path, reason in found.waiting)
     found.duplicates.sort()
+    found.left_out.sort()
     log.debug("%s: %d scenes, %d refused", settings.root, len(found.scenes), len(found.refused))
     return found
 
@@ -240,7 +241,8 @@ def _newest_editions(files: Sequence[_Found], found: Discovery) -> list[_Found]:
         if edition is None or newest[edition[0]][0] == edition[1]:
             kept.append(file)
         else:
-            found.duplicates.append((str(file.path), str(newest[edition[0]][1].path)))
+            newer = newest[edition[0]][1].path.name
+            found.left_out.append((str(file.path), f"an older edition of {shortened(newer)}"))
     return kept
 
 

@@ -173,9 +173,10 @@ def test_of_an_ecostress_tile_only_the_newest_build_counts(tmp_path):
     found = discover(settings_for(tmp_path))
     newest = tmp_path / f"{stem}_0712_02_LST.tif"
     assert [ref.files[0] for ref in found.scenes] == [str(newest), str(other)]
-    assert [path for path, instead in found.duplicates if instead == str(newest)] == [
-        str(tmp_path / f"{stem}_0711_09_LST.tif"),
-        str(tmp_path / f"{stem}_0712_01_LST.tif"),
+    assert found.duplicates == []
+    assert found.left_out == [
+        (str(tmp_path / f"{stem}_{edition}_LST.tif"), f"an older edition of {newest.name}")
+        for edition in ("0711_09", "0712_01")
     ]
 
 

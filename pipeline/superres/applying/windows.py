@@ -6,18 +6,14 @@ pixels. So the same pixels come out whatever the size of the tiles and their ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
-from dask.delayed import Delayed, delayed
 
-from pipeline.grid import Window, tile_windows
+from pipeline.grid import Window
 from pipeline.raster import cut_mirrored
 from pipeline.superres.applying.passes import Reduce, combine
 from pipeline.superres.applying.upscaler import Piece, Plane, Upscaler
-
-Answer = TypeVar("Answer")
 
 # How far a scene goes on as its own mirror image. The same for every tile, so it makes no seams; the
 # attention network (reach above 50) differs by 1e-5 K from a mirror as wide as its reach, and is twice as
@@ -82,12 +78,3 @@ def _seen(reach_px: int | None, shape: tuple[int, ...], window: Window) -> Windo
     bottom = max(bottom, min(bottom + reach_px, shape[0] + BORDER_PX))
     right = max(right, min(right + reach_px, shape[1] + BORDER_PX))
     return Window(top, left, bottom - top, right - left)
-
-
-def tile_tasks(
-    function: Callable[[Window], Answer], shape: tuple[int, int], tile_px: int
-) -> list[tuple[Window, Delayed]]:
-    """Every tile once, not yet computed: its window in scene pixels, and the promise of its answer."""
-    # pure=False: hashing the function would walk through the scene and the network's weights.
-    task = delayed(function, pure=False)
-    return [(window, task(window)) for window in tile_windows(shape, tile_px)]
