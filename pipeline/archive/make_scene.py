@@ -65,6 +65,8 @@ def make_scene(
         unsure.append("quantity assumed: surface temperature")
     if key == "unknown":
         unsure.append(f"sensor unknown, blur assumed: sigma {sensor.psf_sigma_px:g} pixels")
+    if key == "unknown" and ref.acquired is not None:  # the products of known sensors state UTC
+        unsure.append("time zone assumed where the file tells none: UTC")
     return Scene(
         ref=ref,
         sensor=sensor,

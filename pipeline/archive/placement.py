@@ -73,6 +73,13 @@ def refuse_hostile_crs(text: str) -> None:
         raise UnusableInputError(f"reference system {shortened(text, 60)!r} names files for PROJ to open")
 
 
+def unit_assumed(crs: pyproj.CRS | None) -> tuple[str, ...]:
+    """What is assumed where projected coordinates come without a unit: that of their reference system."""
+    if crs is None or crs.is_geographic or not crs.axis_info:
+        return ()
+    return (f"unit of the coordinates assumed: {crs.axis_info[0].unit_name}",)
+
+
 def crs_from_text(text: str) -> pyproj.CRS:
     """A reference system from a code, WKT or a PROJ string.
 

@@ -2,6 +2,7 @@
 
 import netCDF4
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 
@@ -136,6 +137,29 @@ def test_the_sensor_may_be_told_by_the_name_alone(name, sensor, source, tmp_path
     assert (scene.sensor.name, scene.facts["sensor"]) == (sensor, source)
     assumed = [words for words in scene.assumptions if "blur assumed" in words]
     assert len(assumed) == (sensor == "unknown sensor")
+
+
+@pytest.mark.parametrize(("unit", "told"), [("km", ()), ("", ("unit of the coordinates assumed: metre",))])
+def test_projected_coordinates_without_a_unit_are_told_with_the_one_that_is_taken(unit, told, tmp_path):
+    with netCDF4.Dataset(tmp_path / "scene.nc", "w") as file:
+        for name, size in (("y", 8), ("x", 9)):
+            file.createDimension(name, size)
+            axis = file.createVariable(name, "f8", (name,))
+            axis.setncatts({"standard_name": f"projection_{name}_coordinate", "units": unit})
+            axis[:] = np.arange(size)
+        crs = file.createVariable("crs", "i4")
+        crs.crs_wkt = pyproj.CRS.from_epsg(32633).to_wkt()
+        kelvin = file.createVariable("temperature", "f4", ("y", "x"))
+        kelvin.setncatts({"units": "K", "grid_mapping": "crs"})
+        kelvin[:] = KELVIN
+    found = read(tmp_path / "scene.nc").assumptions
+    assert tuple(words for words in found if words.startswith("unit of")) == told
+
+
+def test_a_time_of_an_unknown_product_is_told_to_be_taken_as_utc(tmp_path):
+    words = "time zone assumed where the file tells none: UTC"
+    for name, told in (("tower_20240728T204025.tif", 1), ("tower.tif", 0), ("ECOSTRESS_20240728.tif", 0)):
+        assert read(write_tif(tmp_path / name, KELVIN, units="K")).assumptions.count(words) == told
 
 
 def test_all_that_is_assumed_is_told(tmp_path):

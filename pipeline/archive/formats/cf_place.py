@@ -25,6 +25,7 @@ from pipeline.archive.placement import (
     checked_transform,
     crs_from_text,
     transform_from_centers,
+    unit_assumed,
 )
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ArchiveSettings
@@ -104,7 +105,8 @@ def _from_axes(
     factor_x, factor_y = (_map_units(axis, crs, mapping) for axis in (columns, rows))
     slack = max(columns.slack * factor_x, rows.slack * factor_y)
     transform = transform_from_centers(columns.centers * factor_x, rows.centers * factor_y, slack)
-    return Placement(crs, transform, source, "coordinates")
+    told = all(axis.units.lower() in {**_METERS, **_RADIANS} for axis in (columns, rows))
+    return Placement(crs, transform, source, "coordinates", () if told else unit_assumed(crs))
 
 
 def _map_units(axis: Axis, crs: pyproj.CRS | None, mapping: Variable | None) -> float:

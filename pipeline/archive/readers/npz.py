@@ -26,6 +26,7 @@ from pipeline.archive.placement import (
     checked_transform,
     crs_from_text,
     transform_from_centers,
+    unit_assumed,
 )  # fmt: skip
 from pipeline.archive.product_rules import product_rule
 from pipeline.archive.sensors import SENSORS, sensor_in_text
@@ -154,7 +155,7 @@ def _from_centers(
     if crs is None and names[0] == "lon":
         words = "reference system assumed: EPSG:4326 for latitude and longitude"
         return Placement(crs_from_text("EPSG:4326"), transform, "assumed", "coordinates", (words,))
-    return Placement(crs, transform, source, "coordinates")
+    return Placement(crs, transform, source, "coordinates", unit_assumed(crs))
 
 
 def _profile(small: Mapping[str, Any], key: str, path: Path) -> Profile:
