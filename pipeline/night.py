@@ -21,6 +21,7 @@ from pipeline.files import read_small, text_digest, write_json
 from pipeline.products import layout
 from pipeline.products.publish import read_records, redo_reason
 from pipeline.recipe import PATCH_PX, Recipe
+from pipeline.recipe_files import with_checked_files
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 from pipeline.upkeep import mark_damaged
@@ -86,9 +87,11 @@ def plan_night(settings: Settings) -> Plan:
     """Look through the archive and leave out what has a product or a standing refusal.
 
     Raises:
-        SettingsError: The archive does not exist.
+        SettingsError: The archive does not exist, or a file that the recipe names is not the one that it was
+            when the settings were read: said once, before the night, and not of every scene.
         UnreadableInputError: The archive cannot be listed.
     """
+    with_checked_files(settings.recipe)
     discovery = _discover(settings)
     out, label = settings.output.root, settings.recipe.label
     index = layout.index_products(out, label)

@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from pipeline.errors import SettingsError
 from pipeline.night import cost_remark, plan_night
+from pipeline.recipe_files import prior_path
 from pipeline.settings_sources import load_settings
 
 
@@ -59,3 +61,15 @@ def test_shares_add_up_to_the_whole(tmp_path):
 def test_a_recipe_of_many_passes_says_what_it_costs(assignments, times):
     remark = cost_remark(load_settings(assignments=assignments, environment={}).recipe)
     assert (remark == "") if times is None else (f"at least {times} times" in remark)
+
+
+def test_a_prior_that_changed_since_the_settings_were_read_is_said_once_before_the_night(tmp_path):
+    archive, prior = write_mixed_archive(tmp_path / "archive"), tmp_path / "prior.safetensors"
+    shipped = prior_path("shipped").read_bytes()
+    prior.write_bytes(shipped)
+    settings = settings_of(archive, f"recipe.prior='{prior}'")
+    assert plan_night(settings).todo
+    prior.write_bytes(shipped + b" ")
+    with pytest.raises(SettingsError, match=r"recipe\.prior: '.*prior\.safetensors' has changed: sha256 "):
+        plan_night(settings)
+    assert not settings.output.root.exists()
