@@ -1,5 +1,6 @@
-"""A night goes on when its Prefect server is restarted."""
+"""A night goes on when its Prefect server is restarted, and ends in a report when it stays away."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.options import EXIT_INVALID_INPUT
 from pipeline.products.layout import published_folders
 from tests.fleet.prefect_server import prefect_server
 from tests.fleet.tiny import CHEAP, TRAINED, cheap_settings, write_archive
@@ -36,3 +38,41 @@ def test_a_restart_of_the_server_costs_the_night_no_scene(tmp_path):
     assert before < SCENES, "the night was over before the server went"
     assert night.returncode == 0, told
     assert len(list(published_folders(recipe))) == SCENES
+
+
+IMPATIENT = """
+import sys
+from flows import cli, ingest
+ingest.PATIENCE_S = (0.5,)
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.slow
+def test_where_the_server_stays_away_the_night_ends_and_its_report_counts_what_is_left(tmp_path):
+    archive, out = write_archive(tmp_path / "archive", SCENES), tmp_path / "out"
+    training = [*TRAINED, "recipe.train.steps=100"]
+    recipe = out / cheap_settings(archive, out, training).recipe.label
+    words = [word for setting in (*CHEAP, *training) for word in ("--set", setting)]
+    command = [sys.executable, "-c", IMPATIENT, "run", archive, out, *words]
+    with prefect_server(tmp_path / "server") as server:
+        environment = {
+            **os.environ,
+            **server.client,
+            "OMP_NUM_THREADS": "1",
+            "PREFECT_CLIENT_MAX_RETRIES": "0",
+        }
+        night = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        wait_for(lambda: list(published_folders(recipe)), within_s=120, what="a first product", every_s=0.1)
+    _, told = night.communicate(timeout=120)
+    made = len(list(published_folders(recipe)))
+    assert made < SCENES, "the night was over before the server went"
+    assert night.returncode == EXIT_INVALID_INPUT, told
+    assert "the Prefect server does not answer" in " ".join(told.split())
+    (file,) = (recipe / "reports").glob("night-*.json")
+    report = json.loads(file.read_text())
+    assert "no Prefect server" in report["faults"][0]
+    assert sum(report["counts"].values()) == report["found"] == SCENES
+    assert report["counts"]["left for the next run"] >= SCENES - made
