@@ -7,6 +7,8 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+from tests.leftovers import kept, mark_processes, nothing_left
+
 ROOT = Path(__file__).parents[1]
 
 # Types and shapes in signatures are checked at every call while the tests run, in the modules that state
@@ -28,6 +30,8 @@ settings.load_profile("steady")
 # Test scenes are small: a second thread costs more than it brings, ten times more on a busy machine.
 torch.set_num_threads(1)
 
+mark_processes()
+
 REAL_SCENES = ROOT / ".." / "shared" / "scenes"
 
 
@@ -37,3 +41,19 @@ def real_scenes():
     if not REAL_SCENES.is_dir():
         pytest.skip("no real scenes: ../shared/scenes is absent")
     return REAL_SCENES.resolve()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_leftovers():
+    """No test file leaves a thread, a process, a listening socket or an environment variable behind."""
+    with nothing_left():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    """What a fixture of the session starts lives as long as the session."""
+    if fixturedef.scope != "session":
+        return (yield)
+    with kept():
+        return (yield)

@@ -1,7 +1,5 @@
 """What the tests of the flows share."""
 
-import os
-
 import pytest
 
 
@@ -10,6 +8,7 @@ def prefect_server(tmp_path_factory):
     """One server for all flow tests, with a home of its own; starting it takes 15 s."""
     from prefect.testing.utilities import prefect_test_harness
 
-    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        with prefect_test_harness(server_startup_timeout=90):
+            yield

@@ -19,8 +19,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def night(tmp_path):
+def night(tmp_path, monkeypatch):
     """Settings of an archive of two scenes, with more said."""
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "WARNING")  # a quiet night sets it for its whole process
     (tmp_path / "archive").mkdir()
     for number in range(2):
         kelvin = np.full((40, 40), 290 + number, np.float32)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from dask.base import compute
 from torch import nn
 from torch.nn import functional
 
+from pipeline.grid import tile_windows
 from pipeline.superres.applying.enlarge import network_upscaler
 from pipeline.superres.applying.upscaler import Upscaler
-from pipeline.superres.applying.windows import tile_tasks
 from pipeline.superres.bases.base import bicubic_base
 
 
@@ -65,15 +65,15 @@ def global_upscaler(scale: int = 2) -> Upscaler:
     return Upscaler(apply, scale, None)
 
 
-def map_tiles(function, shape, tile_px, scale, *, scheduler="synchronous", workers=1):
+def map_tiles(function, shape, tile_px, scale, *, workers=1):
     """A whole scene's answer, tile by tile: `function` takes a window of the scene."""
     answer = np.empty((shape[0] * scale, shape[1] * scale), dtype=np.float32)
 
     def fill(window):
         answer[window.refine(scale).slices] = function(window)
 
-    tasks = [task for _, task in tile_tasks(fill, shape, tile_px)]
-    compute(*tasks, scheduler=scheduler, num_workers=workers)
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(fill, tile_windows(shape, tile_px)))
     return answer
 
 
