@@ -1,11 +1,9 @@
 """One scene through all rooms: what is published, what is refused, what a kill leaves behind."""
 
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,30 +158,34 @@ def test_a_full_disk_is_said_before_the_work(demo_archive, tmp_path, monkeypatch
         process_scene(discover(settings.archive).scenes[0], settings)
 
 
-KILLED = """
-    import os, signal, sys
-    from pipeline.archive.discover import discover
-    from pipeline.process import process_scene
-    from pipeline.settings_sources import load_settings
+@pytest.fixture(scope="module")
+def children():
+    """Starts processes that have all modules already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.test_process"])
+    return context
 
-    archive, out, stage = sys.argv[1:]
-    settings = load_settings(assignments=[*{quick!r}, f"archive.root={{archive}}", f"output.root={{out}}"])
 
-    def kill(now, fraction):
+def killed_at(stage, archive, out):
+    """Processes the first scene, and is killed the first time that the stage says how far it is."""
+
+    def kill(now, _fraction):
         if now == stage:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    settings = settings_for(archive, out)
     process_scene(discover(settings.archive).scenes[0], settings, progress=kill)
-"""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [stage.name for stage in STAGES if stage.name != "train"])
-def test_kill_9_at_any_stage_leaves_nothing_visible_and_the_next_run_finishes(stage, demo_archive, tmp_path):
-    script = textwrap.dedent(KILLED.format(quick=QUICK))
-    arguments = [sys.executable, "-W", "ignore", "-c", script, str(demo_archive), str(tmp_path), stage]
-    killed = subprocess.run(arguments, cwd=Path(__file__).parents[1], capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+def test_kill_9_at_any_stage_leaves_nothing_visible_and_the_next_run_finishes(
+    stage, demo_archive, tmp_path, children
+):
+    run = children.Process(target=killed_at, args=(stage, demo_archive, tmp_path))
+    run.start()
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
     settings = settings_for(demo_archive, tmp_path)
     label = tmp_path / settings.recipe.label
     visible = [path for path in label.rglob("MANIFEST.json") if ".tmp-" not in str(path)]

@@ -100,13 +100,12 @@ def test_energy_is_consistent_where_the_wavelength_is_known():
     np.testing.assert_allclose(brightness_temperature(seen, 10.9), lr, atol=0.02)
 
 
-@pytest.mark.parametrize("tile_px", [9, 16, 23, 40, 64])
-def test_tiles_of_any_size_give_the_same_pixels(tile_px):
+def test_tiles_of_any_size_give_the_same_pixels():
     _, lr = truth_and_lr(256, 4, nedt_k=0.05)
     lr[20:24, 30:34] = np.nan
     enhancement = enhance(scene_of(lr), recipe("recipe.degrade.nedt_k=0.05", *QUICK), device=CPU)
     once = whole(enhancement)
-    for window in tile_windows(lr.shape, tile_px):
+    for window in (window for tile_px in (16, 23, 40) for window in tile_windows(lr.shape, tile_px)):
         part, fine = enhancement.compute(window), window.refine(4).slices
         np.testing.assert_allclose(part.temperature, once.temperature[fine], atol=2e-3)
         np.testing.assert_allclose(part.uncertainty, once.uncertainty[fine], atol=2e-3)
