@@ -27,9 +27,6 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
 
-# Test scenes are small: a second thread costs more than it brings, ten times more on a busy machine.
-torch.set_num_threads(1)
-
 mark_processes()
 
 REAL_SCENES = ROOT / ".." / "shared" / "scenes"
@@ -43,9 +40,19 @@ def real_scenes():
     return REAL_SCENES.resolve()
 
 
+@pytest.fixture(autouse=True)
+def one_torch_thread():
+    """Test scenes are small: a second thread costs more than it brings, ten times more on a busy machine.
+
+    A scene that is processed sets the number for its whole process, so it is set anew before each test.
+    """
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_leftovers():
     """No test file leaves a thread, a process, a listening socket or an environment variable behind."""
+    torch.set_num_threads(1)
     with nothing_left():
         yield
 

@@ -20,7 +20,7 @@ from pipeline.settings_sources import load_settings
 from pipeline.simulate import write_demo_archive
 from pipeline.stages import STAGES
 
-QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0")
+QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0", "run.threads=1")
 
 
 def settings_for(archive, out, *assignments):

@@ -12,7 +12,7 @@ from pipeline.simulate import write_demo_archive
 # Prefect's own client leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0")
+QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0", "run.threads=1")
 
 
 @pytest.fixture
