@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.metrics import structural_similarity
@@ -19,7 +20,7 @@ from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.spectrum import estimate_noise_k as estimate_noise_k
 from pipeline.superres.sensing.spectrum import oversampling as oversampling
 
-Plane = NDArray[np.floating]
+Plane = Float[NDArray[np.floating], "_ _"]  # coarse and fine ones stand in one call
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def accuracy(
     )
 
 
-def consistency_residual(answer: Plane, lr: Plane, degrade: Degrade) -> NDArray[np.float64]:
+def consistency_residual(answer: Plane, lr: Plane, degrade: Degrade) -> Float64[NDArray[np.float64], "y x"]:
     """(y, x) kelvin: what the sensor would see of the answer, minus the scene; NaN where one is missing."""
     return np.asarray(degrade(answer.astype(np.float64)) - lr, dtype=np.float64)
 

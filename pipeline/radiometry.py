@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 C1 = 1.191042972e8  # W m-2 sr-1 um4: 2 h c^2, CODATA 2018
@@ -35,7 +36,7 @@ FAHRENHEIT_UNITS = frozenset(
     {"degF", "°F", "F", "fahrenheit", "Fahrenheit", "degrees_F", "degree_Fahrenheit"}
 )
 
-Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
+Floats = TypeVar("Floats", Float32[NDArray[np.float32], "..."], Float64[NDArray[np.float64], "..."])
 
 
 def known_temperature_units(units: str | None) -> bool:
@@ -43,7 +44,9 @@ def known_temperature_units(units: str | None) -> bool:
     return units in KELVIN_UNITS | CELSIUS_UNITS | FAHRENHEIT_UNITS
 
 
-def to_kelvin(values: NDArray[np.float64], units: str) -> NDArray[np.float64]:
+def to_kelvin(
+    values: Float64[NDArray[np.float64], "*shape"], units: str
+) -> Float64[NDArray[np.float64], "*shape"]:
     """Any shape, in `units`, to kelvin; NaN stays NaN.
 
     Raises:

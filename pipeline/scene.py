@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from pipeline.grid import Grid, Window
@@ -129,7 +130,7 @@ class Scene:
             )
 
     @property
-    def valid(self) -> NDArray[np.bool_]:
+    def valid(self) -> Bool[NDArray[np.bool_], "y x"]:
         """(y, x), true where there is data."""
         return np.isfinite(self.temperature)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, uniform_filter
 
@@ -64,7 +65,7 @@ def enhance(
     *,
     device: torch.device,
     prior: Prior | None = None,
-    kernel: NDArray[np.floating] | None = None,
+    kernel: Float[NDArray[np.floating], "ky kx"] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress = quiet,
 ) -> Enhancement:

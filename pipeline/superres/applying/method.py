@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from pipeline.grid import Window
@@ -34,7 +35,7 @@ class Picture:
     gain: Plane
 
     @classmethod
-    def of(cls, lr: Plane, valid: NDArray[np.bool_], gain: float = 1.0) -> Picture:
+    def of(cls, lr: Plane, valid: Bool[NDArray[np.bool_], "y x"], gain: float = 1.0) -> Picture:
         """A picture with the same gain everywhere."""
         return cls(lr, valid, np.full(lr.shape, gain, dtype=np.float32))
 

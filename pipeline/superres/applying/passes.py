@@ -13,6 +13,7 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
 
@@ -143,7 +144,7 @@ def blended(
     return dataclasses.replace(up, apply=apply, own_reach_px=reach_px)
 
 
-def blend_weights(patch_px: int, overlap_px: int, scale: int) -> NDArray[np.float64]:
+def blend_weights(patch_px: int, overlap_px: int, scale: int) -> Float64[NDArray[np.float64], " n"]:
     """(scale * patch_px,) weight of a patch along one axis; over all patches they sum to 1 at every pixel.
 
     A Gaussian with a linear fade over the overlap (seed 000), divided by its own periodic sum.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
@@ -52,7 +53,7 @@ class Activity:
     detail: float
     reach_px = 11  # of the two smoothings and the bicubic enlargement together
 
-    def steps(self, tensor: Tensor) -> Tensor:
+    def steps(self, tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """(..., y, x) steps by which lambda is above (+) or below (-) that of the scene, within -1 and 1."""
         # Noise makes the local power uncertain by a part of its own; that much is added to both sides.
         unsure = UNSURE * self.noise
@@ -123,7 +124,7 @@ class Base:
         return replace(self, activity=activity, spots=spots)
 
 
-def detail_power(tensor: Tensor) -> Tensor:
+def detail_power(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """(..., y, x) local mean square of what a narrow smoothing takes away."""
     return smooth((tensor - smooth(tensor, CALM_SIGMA_PX)) ** 2, AROUND_SIGMA_PX)
 
@@ -166,8 +167,8 @@ def tikhonov_base(degrade: Degrade, lam: float, p: float) -> Base:
 
 def fit_base(
     name: str,
-    lr: NDArray[np.float32],
-    valid: NDArray[np.bool_],
+    lr: Float32[NDArray[np.float32], "y x"],
+    valid: Bool[NDArray[np.bool_], "y x"],
     degrade: Degrade,
     nedt_k: float,
     generator: np.random.Generator,

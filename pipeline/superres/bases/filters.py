@@ -12,6 +12,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from pipeline.superres.sensing.degrade import Degrade, keys_cubic
@@ -23,7 +24,7 @@ TAIL = 3e-4  # weight (root of the sum of squares) that may be tapered away or c
 
 
 @lru_cache(maxsize=16)
-def cubic_phases(scale: int) -> NDArray[np.float64]:
+def cubic_phases(scale: int) -> Float64[NDArray[np.float64], "scale width"]:
     """(scale, 5) weights of the cubic for every phase of an enlarged pixel."""
     phase = (np.arange(scale) + 0.5) / scale - 0.5
     distance = np.abs(np.arange(-BICUBIC_RADIUS_PX, BICUBIC_RADIUS_PX + 1) - phase[:, None])
@@ -32,7 +33,9 @@ def cubic_phases(scale: int) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=16)
-def back_projection_filter(degrade: Degrade, iterations: int) -> NDArray[np.float32]:
+def back_projection_filter(
+    degrade: Degrade, iterations: int
+) -> Float32[NDArray[np.float32], "scale scale width width"]:
     """Iterative back-projection from bicubic: its geometric series, summed in the frequency domain."""
     scale = degrade.scale
     up = _line_response(cubic_phases(scale))
@@ -46,7 +49,7 @@ def back_projection_filter(degrade: Degrade, iterations: int) -> NDArray[np.floa
 @lru_cache(maxsize=32)
 def tikhonov_filter(
     degrade: Degrade, lam: float, p: float, radius_px: int | None = None
-) -> NDArray[np.float32]:
+) -> Float32[NDArray[np.float32], "scale scale width width"]:
     """Least squares with a penalty on roughness, in closed form: (scale, scale, width, width) weights.
 
     The minimum of |D x - y|^2 + lam |(-Laplacian)^(p/2) x|^2 (sums over LR and over HR pixels): D treats

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -41,7 +42,9 @@ class Spots:
     threshold: float
     reach_px = 4 * SMALL_PX + 4  # of the detection; light travels on from there, and fades
 
-    def split(self, scene: Tensor) -> tuple[Tensor, Tensor | None]:
+    def split(
+        self, scene: Float[Tensor, "*shape"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*_"] | None]:
         """(..., y, x) to the scene without its spots, and the spots at (..., scale*y, scale*x) or None."""
         excess = top_hat(scene)
         share = ((_widest(excess, SMALL_PX) - self.threshold) / self.threshold).clamp(0, 1)
@@ -68,7 +71,9 @@ class Spots:
         return interpolate(interpolate(coarse, rows, axis=-2), columns, axis=-1)
 
 
-def find_spots(lr: NDArray[np.float32], valid: NDArray[np.bool_], degrade: Degrade) -> Spots | None:
+def find_spots(
+    lr: Float32[NDArray[np.float32], "y x"], valid: Bool[NDArray[np.bool_], "y x"], degrade: Degrade
+) -> Spots | None:
     """What is a spot in this scene; None where nothing is.
 
     Args:
@@ -88,13 +93,15 @@ def find_spots(lr: NDArray[np.float32], valid: NDArray[np.bool_], degrade: Degra
     return Spots(degrade, threshold) if float(excess.max()) > threshold else None
 
 
-def top_hat(scene: Tensor) -> Tensor:
+def top_hat(scene: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """(..., y, x) by how much a pixel exceeds everything wide around it; never negative."""
     return scene - _widest(-_widest(-scene, SMALL_PX), SMALL_PX)
 
 
 @lru_cache(maxsize=16)
-def compact_inverse(degrade: Degrade) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def compact_inverse(
+    degrade: Degrade,
+) -> tuple[Float64[NDArray[np.float64], "scale width"], Float64[NDArray[np.float64], "scale width"]]:
     """Rows and columns, (scale, 2*COMPACT_PX+1) each: the least answer to one LR pixel that ends there."""
     scale, count = degrade.scale, 4 * COMPACT_PX + 2 * degrade.reach_px + 1
     center, answers = count // 2, []

@@ -11,6 +11,7 @@ import math
 from typing import cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,7 +33,7 @@ class ChannelAttention(nn.Module):
         )
         self.window_px = window_px
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "n channel y x"]) -> Float[Tensor, "n channel y x"]:
         """(n, channel, y, x) to the same."""
         if self.window_px == 0:
             average = features.mean(dim=(-2, -1), keepdim=True)
@@ -50,7 +51,7 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.weigh = convolution(2, 1, kernel_px)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "n channel y x"]) -> Float[Tensor, "n channel y x"]:
         """(n, channel, y, x) to the same."""
         summary = torch.cat((features.mean(dim=1, keepdim=True), features.amax(dim=1, keepdim=True)), dim=1)
         return features * torch.sigmoid(self.weigh(summary))
@@ -78,7 +79,7 @@ class ResidualBlock(nn.Module):
         self.reach_px = None if group or (pooled and window_px == 0) else reach_px
         self.body = nn.Sequential(*body)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "n channel y x"]) -> Float[Tensor, "n channel y x"]:
         """(n, channel, y, x) to the same."""
         return cast(Tensor, features + self.body(features))
 

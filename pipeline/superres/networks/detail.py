@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-def local_mean(values: Tensor, window_px: int) -> Tensor:
+def local_mean(values: Float[Tensor, "n channel y x"], window_px: int) -> Float[Tensor, "n channel y x"]:
     """(n, c, y, x) box average of an odd window; at the border, of what lies inside."""
     # Sums as convolutions of rows and columns: several times faster on a CPU than pooling is.
     return _box_sum(values, window_px) / _box_sum(torch.ones_like(values[:1, :1]), window_px)
 
 
-def detail_unit(lr: Tensor, valid: Tensor, window_px: int = 9) -> float:
+def detail_unit(lr: Float[Tensor, "y x"], valid: Bool[Tensor, "y x"], window_px: int = 9) -> float:
     """RMS of (y, x) `lr` about its local mean, over valid pixels: what a network counts in.
 
     One where a scene has no detail at all, so that nothing is divided by zero.
@@ -100,7 +101,12 @@ class DetailNetwork(nn.Module):
         if noise is not None:
             self.noise.fill_(noise)
 
-    def forward(self, lr: Tensor, base: Tensor, noise: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        lr: Float[Tensor, "n 1 y x"],
+        base: Float[Tensor, "n 1 fine_y fine_x"],
+        noise: Float[Tensor, "n 1 1 1"] | None = None,
+    ) -> Float[Tensor, "n 1 fine_y fine_x"]:
         """(n, 1, y, x) scene and (n, 1, s*y, s*x) base to the answer on the base's grid.
 
         `noise` (n, 1, 1, 1), in the units of `lr`, overrides the buffer where a batch mixes scenes.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.grid import Window
@@ -102,15 +103,17 @@ def score_left_out(
 
 
 def apply_prior(
-    network: DetailNetwork, lr: NDArray[np.float32], base: Base, noise_k: float
-) -> NDArray[np.float32]:
+    network: DetailNetwork, lr: Float32[NDArray[np.float32], "y x"], base: Base, noise_k: float
+) -> Float32[NDArray[np.float32], "fine_y fine_x"]:
     """`apply_network` after the network's units are set to the scene's."""
     unit = detail_unit(torch.from_numpy(lr), torch.ones(lr.shape, dtype=torch.bool))
     network.calibrate(unit=unit, noise=noise_k)
     return apply_network(network, lr, base)
 
 
-def apply_network(network: DetailNetwork, lr: NDArray[np.float32], base: Base) -> NDArray[np.float32]:
+def apply_network(
+    network: DetailNetwork, lr: Float32[NDArray[np.float32], "y x"], base: Base
+) -> Float32[NDArray[np.float32], "fine_y fine_x"]:
     """(y, x) kelvin without gaps, enlarged: the mean over the eight transformations, without projection."""
     up = network_upscaler(network, base=base, device=torch.device("cpu"))
     ways = passes(up, InferSettings(), np.random.default_rng(0))

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from jaxtyping import Complex128, Float, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -83,7 +84,7 @@ class Degrade:
         return cls.gaussian(scale, fwhm_px / FWHM_PER_SIGMA)
 
     @classmethod
-    def from_kernel(cls, scale: int, kernel: NDArray[np.floating]) -> Degrade:
+    def from_kernel(cls, scale: int, kernel: Float[NDArray[np.floating], "ky kx"]) -> Degrade:
         """A measured PSF on the fine grid, instead of a Gaussian.
 
         Args:
@@ -191,11 +192,15 @@ class Degrade:
         )
         return like(rows @ tensor @ columns.T, lr)
 
-    def mtf(self, frequency: NDArray[np.floating] | float, axis: int = -1) -> NDArray[np.float64]:
+    def mtf(
+        self, frequency: Float[NDArray[np.floating], "*shape"] | float, axis: int = -1
+    ) -> Float64[NDArray[np.float64], "*shape"]:
         """Contrast kept at frequencies in cycles per LR pixel (Nyquist is 0.5), PSF and detector together."""
         return np.abs(self.response(np.asarray(frequency, dtype=np.float64) / self.scale, axis))
 
-    def response(self, frequency: NDArray[np.floating], axis: int = -1) -> NDArray[np.complex128]:
+    def response(
+        self, frequency: Float[NDArray[np.floating], "*shape"], axis: int = -1
+    ) -> Complex128[NDArray[np.complex128], "*shape"]:
         """Transfer function at cycles per HR pixel; its phase counts from an LR pixel's first HR pixel."""
         taps, first = (self.taps_x, self.first_x) if axis == -1 else (self.taps_y, self.first_y)
         position = first + np.arange(len(taps))
@@ -203,7 +208,7 @@ class Degrade:
         return np.asarray(wave @ np.asarray(taps), dtype=np.complex128)
 
 
-def keys_cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+def keys_cubic(distance: Float64[NDArray[np.float64], "*shape"]) -> Float64[NDArray[np.float64], "*shape"]:
     """Weight of a pixel at a distance >= 0 in cubic convolution.
 
     Source: Keys, Cubic convolution interpolation for digital image processing, 1981, with a = -0.5.
@@ -213,7 +218,9 @@ def keys_cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
-def dense_matrix(scale: int, taps: tuple[float, ...], first: int, size: int) -> NDArray[np.float64]:
+def dense_matrix(
+    scale: int, taps: tuple[float, ...], first: int, size: int
+) -> Float64[NDArray[np.float64], "size fine"]:
     """One axis of a `Degrade` as a (size, scale*size) matrix, mirrored borders included."""
     eye = torch.eye(scale * size, dtype=torch.float64)
     return decimate(eye, taps, first, scale=scale, axis=-2).numpy()

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
@@ -35,19 +36,23 @@ class Domain:
         """Which of the two it is: radiance or kelvin."""
         return "kelvin" if self.wavelength_um is None else "radiance"
 
-    def enter(self, kelvin: NDArray[np.float32]) -> NDArray[np.float32]:
+    def enter(self, kelvin: Float32[NDArray[np.float32], "*shape"]) -> Float32[NDArray[np.float32], "*shape"]:
         """Kelvin to working units, any shape; NaN stays NaN."""
         return (
             kelvin if self.wavelength_um is None else linearize(kelvin, self.wavelength_um, self.reference_k)
         )
 
-    def leave(self, working: NDArray[np.float32]) -> NDArray[np.float32]:
+    def leave(
+        self, working: Float32[NDArray[np.float32], "*shape"]
+    ) -> Float32[NDArray[np.float32], "*shape"]:
         """The inverse of `enter`."""
         if self.wavelength_um is None:
             return working
         return delinearize(working, self.wavelength_um, self.reference_k)
 
-    def kelvin_per_unit(self, kelvin: NDArray[np.float32]) -> NDArray[np.float32]:
+    def kelvin_per_unit(
+        self, kelvin: Float32[NDArray[np.float32], "*shape"]
+    ) -> Float32[NDArray[np.float32], "*shape"]:
         """How much a temperature changes with a small change in working units; for standard errors."""
         if self.wavelength_um is None:
             return np.ones_like(kelvin)

@@ -8,6 +8,7 @@ guessed: a fine pixel is valid exactly where the coarse pixel above it was.
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
@@ -15,7 +16,7 @@ from pipeline import raster
 from pipeline.errors import SkippedSceneError
 
 
-def fill_nearest(temperature: NDArray[np.float32]) -> NDArray[np.float32]:
+def fill_nearest(temperature: Float32[NDArray[np.float32], "y x"]) -> Float32[NDArray[np.float32], "y x"]:
     """The scene without holes: every missing pixel takes the value of the nearest valid one.
 
     Args:
@@ -33,12 +34,14 @@ def fill_nearest(temperature: NDArray[np.float32]) -> NDArray[np.float32]:
     return raster.fill_nearest(temperature.astype(np.float32, copy=False))
 
 
-def refine_mask(valid: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
+def refine_mask(
+    valid: Bool[NDArray[np.bool_], "y x"], scale: int
+) -> Bool[NDArray[np.bool_], "fine_y fine_x"]:
     """(y, x) mask on the fine grid, (scale * y, scale * x): every pixel is split, none changes its mind."""
     return raster.split_pixels(valid, scale)
 
 
-def near_missing(valid: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:
+def near_missing(valid: Bool[NDArray[np.bool_], "y x"], reach_px: int) -> Bool[NDArray[np.bool_], "y x"]:
     """(y, x), true for valid pixels with a missing one at most `reach_px` rows and columns away."""
     if reach_px < 1 or valid.all():
         return np.zeros_like(valid)
@@ -46,7 +49,7 @@ def near_missing(valid: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:
     return np.asarray(valid & reached)
 
 
-def near_border(shape: tuple[int, int], reach_px: int) -> NDArray[np.bool_]:
+def near_border(shape: tuple[int, int], reach_px: int) -> Bool[NDArray[np.bool_], "y x"]:
     """(y, x), true where the outside of the scene is at most `reach_px` pixels away."""
     near = np.ones(shape, dtype=np.bool_)
     near[reach_px : max(shape[0] - reach_px, reach_px), reach_px : max(shape[1] - reach_px, reach_px)] = False

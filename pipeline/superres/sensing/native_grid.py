@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
@@ -168,7 +169,9 @@ def sensor_of_blocks(sensor: Sensor, ratio: float, factor: int) -> Sensor:
     )
 
 
-def average_blocks(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+def average_blocks(
+    values: Float32[NDArray[np.float32], "y x"], factor: int
+) -> Float32[NDArray[np.float32], "coarse_y coarse_x"]:
     """(y, x) to (y // factor, x // factor): the mean of what is known in every block.
 
     NaN where less than half of a block is known.

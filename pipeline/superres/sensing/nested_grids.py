@@ -14,14 +14,18 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-Picture = TypeVar("Picture", NDArray[np.floating], Tensor)
+Pixels = Shaped[Tensor, "..."]  # any shape; filters act along the axes that they are told
+Picture = TypeVar("Picture", Float[NDArray[np.floating], "..."], Pixels)
 
 
-def as_tensor(picture: NDArray[np.floating] | Tensor) -> Tensor:
+def as_tensor(
+    picture: Float[NDArray[np.floating], "*shape"] | Shaped[Tensor, "*shape"],
+) -> Shaped[Tensor, "*shape"]:
     """The same pixels as a tensor; numpy arrays share their memory where they can."""
     if isinstance(picture, Tensor):
         return picture
@@ -30,12 +34,12 @@ def as_tensor(picture: NDArray[np.floating] | Tensor) -> Tensor:
     return torch.from_numpy(picture)
 
 
-def like(answer: Tensor, picture: Picture) -> Picture:
+def like(answer: Pixels, picture: Picture) -> Picture:
     """A tensor in the form (numpy or torch) in which `picture` came."""
     return answer if isinstance(picture, Tensor) else answer.numpy()
 
 
-def reference_k(tensor: Tensor) -> Tensor:
+def reference_k(tensor: Pixels) -> Shaped[Tensor, ""]:
     """A whole number near the mean of the finite pixels, as a 0-d tensor.
 
     Filters run on the difference to it: 300 K in float32 leave 3e-5 K for every sum. It is
@@ -45,13 +49,13 @@ def reference_k(tensor: Tensor) -> Tensor:
     return torch.nan_to_num(torch.round(torch.nanmean(finite)))
 
 
-def mirrored_index(first: int, last: int, size: int) -> Tensor:
+def mirrored_index(first: int, last: int, size: int) -> Int[Tensor, " n"]:
     """Pixels that the positions first ... last show, where 0 ... size-1 are inside."""
     position = torch.remainder(torch.arange(first, last + 1), 2 * size)
     return torch.where(position < size, position, 2 * size - 1 - position)
 
 
-def pad_mirrored(tensor: Tensor, before: int, after: int, axis: int) -> Tensor:
+def pad_mirrored(tensor: Pixels, before: int, after: int, axis: int) -> Pixels:
     """Half-sample symmetric padding along one axis, by any amount."""
     if before == 0 and after == 0:
         return tensor
@@ -59,7 +63,7 @@ def pad_mirrored(tensor: Tensor, before: int, after: int, axis: int) -> Tensor:
     return tensor.index_select(axis, index.to(tensor.device))
 
 
-def decimate(tensor: Tensor, taps: Sequence[float], first: int, *, scale: int, axis: int) -> Tensor:
+def decimate(tensor: Pixels, taps: Sequence[float], first: int, *, scale: int, axis: int) -> Pixels:
     """Fine to coarse along one axis: out[i] = sum_j taps[j] * in[scale*i + first + j]."""
     size = tensor.shape[axis]
     count = size // scale
@@ -73,7 +77,7 @@ def decimate(tensor: Tensor, taps: Sequence[float], first: int, *, scale: int, a
     return total
 
 
-def spread(tensor: Tensor, taps: Sequence[float], first: int, *, scale: int, axis: int) -> Tensor:
+def spread(tensor: Pixels, taps: Sequence[float], first: int, *, scale: int, axis: int) -> Pixels:
     """The adjoint of `decimate`: coarse to fine along one axis."""
     count = tensor.shape[axis]
     size = count * scale
@@ -89,7 +93,7 @@ def spread(tensor: Tensor, taps: Sequence[float], first: int, *, scale: int, axi
     return tensor.new_zeros(shape).index_add_(axis, index, padded)
 
 
-def interpolate(tensor: Tensor, kernel: NDArray[np.floating], *, axis: int) -> Tensor:
+def interpolate(tensor: Pixels, kernel: Float[NDArray[np.floating], "scale width"], *, axis: int) -> Pixels:
     """Coarse to fine along one axis: out[s*i + a] = sum_k kernel[a, k] * in[i + k - radius].
 
     Args:
@@ -114,7 +118,9 @@ def interpolate(tensor: Tensor, kernel: NDArray[np.floating], *, axis: int) -> T
     return torch.stack(phases, dim=axis).reshape(shape)
 
 
-def interpolate_plane(tensor: Tensor, kernels: NDArray[np.floating]) -> Tensor:
+def interpolate_plane(
+    tensor: Float[Tensor, "... y x"], kernels: Float[NDArray[np.floating], "n scale scale width width"]
+) -> Float[Tensor, "n ... fine_y fine_x"]:
     """Coarse to fine with kernels that are not separable.
 
     Args:
@@ -133,7 +139,7 @@ def interpolate_plane(tensor: Tensor, kernels: NDArray[np.floating]) -> Tensor:
     return functional.pixel_shuffle(answer, scale).transpose(0, 1).reshape(shape)
 
 
-def smooth(tensor: Tensor, sigma_px: float) -> Tensor:
+def smooth(tensor: Float[Tensor, "*shape"], sigma_px: float) -> Float[Tensor, "*shape"]:
     """Gaussian smoothing of the last two axes, cut at 4 sigma, mirrored borders."""
     radius = smooth_radius(sigma_px)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.errors import SkippedSceneError
@@ -44,7 +45,9 @@ class Normalization:
             raise ValueError(f"scale_k must be at least {MIN_SCALE_K} K, got {self.scale_k}")
 
     @classmethod
-    def fit(cls, temperature: NDArray[np.float32], settings: NormalizeSettings) -> Normalization:
+    def fit(
+        cls, temperature: Float32[NDArray[np.float32], "y x"], settings: NormalizeSettings
+    ) -> Normalization:
         """The map that `settings` ask for, from the valid pixels of one scene.
 
         Args:
@@ -63,16 +66,20 @@ class Normalization:
             low_k, high_k = float(bounds[0]), float(bounds[1])
         return cls(low_k, max(high_k - low_k, MIN_SCALE_K), settings.method, settings.clip)
 
-    def normalize(self, kelvin: NDArray[np.float32]) -> NDArray[np.float32]:
+    def normalize(
+        self, kelvin: Float32[NDArray[np.float32], "*shape"]
+    ) -> Float32[NDArray[np.float32], "*shape"]:
         """(..., y, x) kelvin to unitless; NaN stays NaN."""
         unitless = (kelvin.astype(np.float64) - self.offset_k) / self.scale_k
         return (np.clip(unitless, 0.0, 1.0) if self.clip else unitless).astype(np.float32)
 
-    def denormalize(self, unitless: NDArray[np.float32]) -> NDArray[np.float32]:
+    def denormalize(
+        self, unitless: Float32[NDArray[np.float32], "*shape"]
+    ) -> Float32[NDArray[np.float32], "*shape"]:
         """(..., y, x) unitless to kelvin; the inverse of `normalize` except for what `clip` cut off."""
         return (unitless.astype(np.float64) * self.scale_k + self.offset_k).astype(np.float32)
 
-    def count_outside(self, kelvin: NDArray[np.float32]) -> int:
+    def count_outside(self, kelvin: Float32[NDArray[np.float32], "*_"]) -> int:
         """Valid pixels outside 0 to 1: with `clip` those that lose their temperature."""
         high_k = self.offset_k + self.scale_k
         return int(np.count_nonzero((kelvin < self.offset_k) | (kelvin > high_k)))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from numpy.typing import NDArray
 
 from pipeline.errors import UnusableInputError
@@ -114,7 +114,9 @@ class Prepared:
         return dataclasses.replace(self, degrade=self.blur.at(scale))
 
 
-def prepare(scene: Scene, recipe: Recipe, kernel: NDArray[np.floating] | None = None) -> Prepared:
+def prepare(
+    scene: Scene, recipe: Recipe, kernel: Float[NDArray[np.floating], "ky kx"] | None = None
+) -> Prepared:
     """Choose grid and domain, fill the holes, state blur and noise.
 
     Args:
@@ -147,7 +149,7 @@ def prepare(scene: Scene, recipe: Recipe, kernel: NDArray[np.floating] | None = 
 def choose_blur(
     sensor: Sensor,
     settings: DegradeSettings,
-    kernel: NDArray[np.floating] | None = None,
+    kernel: Float[NDArray[np.floating], "ky kx"] | None = None,
     *,
     unknowable: bool = False,
 ) -> Blur:

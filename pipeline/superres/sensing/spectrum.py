@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.fft import dctn
@@ -54,8 +55,8 @@ class PowerLaw:
 
 
 def fit_power_law(
-    lr: NDArray[np.float32],
-    valid: NDArray[np.bool_],
+    lr: Float32[NDArray[np.float32], "y x"],
+    valid: Bool[NDArray[np.bool_], "y x"],
     degrade: Degrade,
     nedt_k: float,
     generator: np.random.Generator,
@@ -91,7 +92,7 @@ def fit_power_law(
     return PowerLaw(_best_amplitude(slope, observed, seen, log_rough, noise_k2)[0], slope)
 
 
-def full_windows(valid: NDArray[np.bool_], generator: np.random.Generator) -> list[Window]:
+def full_windows(valid: Bool[NDArray[np.bool_], "y x"], generator: np.random.Generator) -> list[Window]:
     """Rectangles without a missing pixel: all of a small scene, else some of the largest squares that fit."""
     if valid.all() and valid.size <= MAX_WINDOW_PIXELS and min(valid.shape) >= WINDOW_SIDES_PX[-1]:
         return [Window(0, 0, *valid.shape)]
@@ -160,7 +161,7 @@ def _best_amplitude(
     return float(np.exp(answer.x)), float(answer.fun)
 
 
-def estimate_noise_k(lr: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+def estimate_noise_k(lr: Float32[NDArray[np.float32], "y x"], valid: Bool[NDArray[np.bool_], "y x"]) -> float:
     """White noise of a scene, in kelvin, from its calmest places.
 
     Two high-pass filters of different length see the same white noise but different amounts of texture;
@@ -203,7 +204,7 @@ def _calm_power(power: NDArray[np.float64], whole: NDArray[np.bool_]) -> float:
     return float(power[whole].mean()) if whole.sum() >= NOISE_BLOCK_PX**2 else 0.0
 
 
-def oversampling(lr: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+def oversampling(lr: Float32[NDArray[np.float32], "y x"], valid: Bool[NDArray[np.bool_], "y x"]) -> float:
     """How much finer the scene's grid is than what its sensor resolved; 1 for a native grid.
 
     The power law of the low frequencies, seen by a typical sensor of the grid's own size, foretells the

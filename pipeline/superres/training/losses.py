@@ -8,6 +8,7 @@ they seem: edge counts half and detail three tenths of them, so 0.60, 0.075, 0.0
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,12 +20,14 @@ _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 _HIGH_PASS = ((-1.0, -1.0, -1.0), (-1.0, 8.0, -1.0), (-1.0, -1.0, -1.0))
 
 
-def l1_loss(error: Tensor, weight: Tensor) -> Tensor:
+def l1_loss(error: Float[Tensor, "n 1 y x"], weight: Float[Tensor, "n 1 y x"]) -> Float[Tensor, ""]:
     """Mean absolute error of (n, 1, y, x), weighted."""
     return _weighted_mean(error.abs(), weight)
 
 
-def edge_loss(prediction: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+def edge_loss(
+    prediction: Float[Tensor, "n 1 y x"], truth: Float[Tensor, "n 1 y x"], weight: Float[Tensor, "n 1 y x"]
+) -> Float[Tensor, ""]:
     """Mean difference of the absolute Sobel gradients, along x and along y."""
     sobel = prediction.new_tensor(_SOBEL)
     total = prediction.new_zeros(())
@@ -34,14 +37,17 @@ def edge_loss(prediction: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return total
 
 
-def hf_loss(error: Tensor, weight: Tensor) -> Tensor:
+def hf_loss(error: Float[Tensor, "n 1 y x"], weight: Float[Tensor, "n 1 y x"]) -> Float[Tensor, ""]:
     """Mean absolute high-pass of the error; the filter is linear, so that of the difference."""
     return _weighted_mean(_filter(error, error.new_tensor(_HIGH_PASS)).abs(), _inner(weight))
 
 
 def training_loss(
-    prediction: Tensor, truth: Tensor, weight: Tensor, settings: TrainSettings
-) -> tuple[Tensor, dict[str, Tensor]]:
+    prediction: Float[Tensor, "n 1 y x"],
+    truth: Float[Tensor, "n 1 y x"],
+    weight: Float[Tensor, "n 1 y x"],
+    settings: TrainSettings,
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """The loss that training follows, and each term before its weight.
 
     Args:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -25,7 +26,9 @@ VERSION = "thermal-sr training state 2"
 SCALED = 2.0**16  # first factor on a loss whose gradients are computed in float16
 TENSORS = ("weights", "averaged", "means", "squares", "best")
 
-Weights = Mapping[str, Tensor]  # the parameters of one network, or numbers of the same shapes, by name
+Weights = Mapping[
+    str, Shaped[Tensor, "*_"]
+]  # the parameters of one network, or numbers of the same shapes, by name
 
 
 @dataclass(frozen=True)
