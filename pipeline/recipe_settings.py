@@ -255,10 +255,10 @@ class TrainSettings(Branch):
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Exponential average of the weights; 0 uses the last ones."
     )
-    mixed_precision: Annotated[Literal["auto", "off", "bfloat16", "float16"], NETWORK] = Field(
-        "auto",
-        description="Of the network's body; head and sums stay float32. auto: float16 on a GPU, bfloat16 on "
-        "a CPU that computes with it, else off.",
+    mixed_precision: Annotated[Literal["off", "bfloat16", "float16"], NETWORK] = Field(
+        "bfloat16",
+        description="Numbers that the network's body computes with, on every machine; its last layer and all "
+        "sums stay float32. off: float32 throughout.",
     )
     validate_every: Annotated[int, HELD_OUT] = Field(
         50, ge=1, description="Steps between validations on patches that judge."

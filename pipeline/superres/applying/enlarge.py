@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.superres.applying.upscaler import Piece, Plane, Upscaler
-from pipeline.superres.networks.device import Precision, body_dtype, device_lock, sees_everything
+from pipeline.superres.networks.device import Precision, body_precision, device_lock, sees_everything
 from pipeline.superres.sensing.normalize import Normalization
 
 
@@ -52,18 +52,16 @@ def network_upscaler(
         base: What the network adds detail to.
         units: What the network sees; None hands over the scene's own numbers.
         device: Where it runs.
-        mixed_precision: Of the body, by autocast (`body_dtype`). The network keeps its own last layer in
-            float32.
+        mixed_precision: Of the body (`body_precision`). The network keeps its own last layer in float32.
     """
     network.eval().to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    dtype = body_dtype(mixed_precision, device)
 
     def answer(lr: Plane, base_hr: Plane) -> Plane:
         with (
             device_lock(device),  # looked up here: a lock cannot travel to another process
             torch.inference_mode(),
-            torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
+            body_precision(mixed_precision, device),
         ):
             hr = network(_to_tensor(lr, device), _to_tensor(base_hr, device))
             return np.asarray(hr[0, 0].float().cpu().numpy())

@@ -20,7 +20,7 @@ from torch.func import functional_call
 
 from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.networks.detail import DetailNetwork
-from pipeline.superres.networks.device import body_dtype, one_thread
+from pipeline.superres.networks.device import one_thread
 from pipeline.superres.training.pairs import Batch
 from pipeline.superres.training.schedule import learning_rate, ready_to_drop
 from pipeline.superres.training.state import Checkpoint, TrainState, Weights
@@ -124,7 +124,7 @@ def train(
     if settings.steps is None:
         raise ValueError("train.steps is unset; resolve the recipe first")
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    step = Step(network, settings, body_dtype(settings.mixed_precision, device))
+    step = Step(network, settings)
     with one_thread():
         state = _first_state(step, pairs, checkpoint)
         while state.step < settings.steps and not state.stopped:
@@ -154,7 +154,7 @@ def _first_state(step: Step, pairs: Pairs, checkpoint: Checkpoint | None) -> Tra
     if checkpoint is not None and (kept := checkpoint.load()) is not None:
         log.info("training goes on from step %d of %d", kept.step, step.settings.steps)
         return kept.placed_like(parameters)
-    state = TrainState.begin(parameters, half=step.body == torch.float16)
+    state = TrainState.begin(parameters, half=step.settings.mixed_precision == "float16")
     return validate(state, step.network, pairs.validation, step.settings)
 
 

@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.networks.detail import DetailNetwork
+from pipeline.superres.networks.device import body_precision
 from pipeline.superres.training.losses import training_loss
 from pipeline.superres.training.pairs import Batch
 from pipeline.superres.training.schedule import learning_rate
@@ -33,17 +34,15 @@ class Step:
     Attributes:
         network: Its form and its units; its own weights are neither used nor changed.
         settings: Rates, losses, guards.
-        body: Reduced precision of the network's body; None is float32.
     """
 
     network: DetailNetwork
     settings: TrainSettings
-    body: torch.dtype | None
 
     def __call__(self, state: TrainState, batch: Batch) -> TrainState:
         """The state after one more step; the same state and batch give the same."""
         weights = {name: weight.detach().requires_grad_() for name, weight in state.weights.items()}
-        with torch.autocast(batch.lr.device.type, dtype=self.body, enabled=self.body is not None):
+        with body_precision(self.settings.mixed_precision, batch.lr.device):
             answer = functional_call(self.network, weights, (batch.lr, batch.base, batch.noise))
         one = self.network.unit * self.network.sigma
         loss, terms = training_loss(answer / one, batch.truth / one, batch.weight, self.settings)

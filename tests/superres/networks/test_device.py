@@ -13,8 +13,8 @@ from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.applying.windows import BORDER_PX, compute_passes, compute_window
 from pipeline.superres.bases.base import bicubic_base
-from pipeline.superres.networks import build_network, detail_unit
-from pipeline.superres.networks.device import body_dtype, device_lock, sees_everything, share_threads
+from pipeline.superres.networks import build_network, detail_unit, device
+from pipeline.superres.networks.device import device_lock, sees_everything, share_threads
 from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.normalize import Normalization
 from tests.superres.upscalers import SmallNetwork, hills, landscape, map_tiles
@@ -157,14 +157,15 @@ def test_half_precision_costs_less_than_a_hundredth_of_a_kelvin():
     assert 0 < rms(whole(half, lr) - whole(full, lr)) <= 0.01
 
 
-@pytest.mark.parametrize(
-    ("capable", "expected"),
-    [({}, None), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)],
-)
-def test_automatic_precision_is_reduced_only_where_a_cpu_computes_with_it(monkeypatch, capable, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable)
-    assert body_dtype("auto", CPU) == expected
-    assert body_dtype("off", CPU) is None
+def test_a_cpu_without_bfloat16_gives_the_same_pixels(monkeypatch):
+    lr = landscape(48, 48)
+    full, native = (
+        whole(network_upscaler(trained(), base=bicubic_base(4), device=CPU, mixed_precision=precision), lr)
+        for precision in ("off", "bfloat16")
+    )
+    monkeypatch.setattr(device, "computes_bfloat16", lambda _: False)
+    up = network_upscaler(trained(), base=bicubic_base(4), device=CPU, mixed_precision="bfloat16")
+    assert rms(whole(up, lr) - native) <= 0.1 * rms(full - native)
 
 
 def test_applying_a_network_keeps_no_gradients_and_changes_no_weight():

@@ -238,7 +238,10 @@ def test_our_adam_is_torchs(weight_decay):
 
 def test_a_step_makes_a_new_state_and_changes_nothing(pairs):
     network = student(pairs)
-    step, batch = Step(network, SETTINGS, None), pairs.batch(np.random.default_rng(0))
+    step, batch = (
+        Step(network, SETTINGS.model_copy(update={"mixed_precision": "off"})),
+        pairs.batch(np.random.default_rng(0)),
+    )
     state = TrainState.begin(dict(network.named_parameters()))
     one, other = step(state, batch), step(state, batch)
     untouched = dict(student(pairs).named_parameters())
@@ -253,7 +256,9 @@ def test_a_float16_gradient_that_overflows_changes_no_weight_and_halves_the_fact
     network = student(pairs)
     batch = pairs.batch(np.random.default_rng(0))
     state = TrainState.begin(dict(network.named_parameters()), half=True)
-    after = Step(network, SETTINGS, torch.float16)(state, batch._replace(lr=batch.lr * math.inf))
+    after = Step(network, SETTINGS.model_copy(update={"mixed_precision": "float16"}))(
+        state, batch._replace(lr=batch.lr * math.inf)
+    )
     assert (after.step, after.updates, after.loss_scale) == (1, 0, state.loss_scale / 2)
     assert after.weights is state.weights
 
