@@ -34,6 +34,7 @@ from pipeline.products.layout import (
     record_path,
     records_folder,
 )
+from pipeline.products.stac import stated_digests
 from pipeline.products.store.zarr_store import check_complete
 from pipeline.scene import Record
 from pipeline.text import one_line
@@ -63,13 +64,16 @@ def publish(staging: Path, final: Path, manifest_extra: Mapping[str, Any]) -> Pa
     """
     for store in staging.glob("*.zarr"):
         check_complete(store)
+    stated = stated_digests(staging)  # a moment ago: no large file is read twice
     manifest = {
         "content_digest": manifest_extra["content_digest"],  # first: a night reads only the head
         "schema": MANIFEST_SCHEMA,
         "run_id": uuid.uuid4().hex,
         "created": now_utc(),
         **manifest_extra,
-        "files": {name: list(_flush_and_digest(staging / name)) for name in _file_names(staging)},
+        "files": {
+            name: list(_flush_and_digest(staging / name, stated.get(name))) for name in _file_names(staging)
+        },
     }
     for folder in (child for child in staging.rglob("*") if child.is_dir()):
         flush(folder)
@@ -252,9 +256,9 @@ def _file_names(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def _flush_and_digest(path: Path) -> tuple[int, str]:
+def _flush_and_digest(path: Path, stated: str | None) -> tuple[int, str]:
     flush(path)
-    return path.stat().st_size, digest_of([path])
+    return path.stat().st_size, stated or digest_of([path])
 
 
 def _youngest(folder: Path) -> float:

@@ -8,6 +8,7 @@ says just that.
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -160,6 +161,16 @@ def _file_fields(path: Path) -> dict[str, Any]:
     if path.is_dir():
         return {}
     return {"file:size": path.stat().st_size, "file:checksum": _SHA256_PREFIX + digest_of([path])}
+
+
+def stated_digests(folder: Path) -> dict[str, str]:
+    """sha256, hex, of the files of a product's folder whose checksum its STAC item states, by name."""
+    return {
+        PurePath(asset["href"]).name: asset["file:checksum"].removeprefix(_SHA256_PREFIX)
+        for item in item_files(folder)
+        for asset in json.loads(item.read_text(encoding="utf-8"))["assets"].values()
+        if "file:checksum" in asset
+    }
 
 
 def item_files(folder: Path) -> list[Path]:

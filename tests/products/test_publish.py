@@ -9,6 +9,9 @@ import time
 import pytest
 
 from pipeline.errors import DamagedProductError
+from pipeline.files import digest_of
+from pipeline.products import publish as publish_module
+from pipeline.products import stac
 from pipeline.products.layout import (
     MANIFEST,
     find_product,
@@ -75,6 +78,23 @@ def flip(path):
 
 
 CHUNK = "demo-0123abcd_x4.zarr/surface_temperature/c/1/0"
+
+
+def test_every_file_is_hashed_once(tmp_path, monkeypatch):
+    hashed = []
+
+    def counted(files):
+        hashed.extend(files := list(files))
+        return digest_of(files)
+
+    for module in (publish_module, stac):
+        monkeypatch.setattr(module, "digest_of", counted)
+    staging, final = stage_product(tmp_path, views=True)
+    product = publish(staging, final, manifest_of())
+    names = [path.relative_to(staging).as_posix() for path in hashed]
+    assert sorted(names) == sorted(read_manifest(product)["files"])
+    monkeypatch.undo()
+    verify(product)
 
 
 @pytest.mark.parametrize("name", [CHUNK, "record.json", "demo-0123abcd_x4.zarr/zarr.json"])
