@@ -62,7 +62,7 @@ def nothing_left() -> Iterator[None]:
     """Raises AssertionError with the names of what was begun inside and is there still `ENOUGH_S` later."""
     before = present()
     yield
-    end_what_libraries_keep()
+    end_what_is_kept()
     deadline = time.monotonic() + ENOUGH_S
     while left := _names(present() - before - KEPT, before):
         if time.monotonic() > deadline:
@@ -93,8 +93,8 @@ def processes() -> set[psutil.Process]:
     return {process for process in found if _lives(process)}
 
 
-def end_what_libraries_keep() -> None:
-    """End the loops, pools and servers that libraries keep in this process, after what they still have to do.
+def end_what_is_kept() -> None:
+    """End the loops, pools and servers that libraries, and ours, keep for their next use, when all is done.
 
     Prefect's log and event services draw from `random` when they like, and Hypothesis calls that an error of
     the test that then runs. Every library starts new ones when it is used again.
@@ -113,6 +113,8 @@ def end_what_libraries_keep() -> None:
         if dask.default_pool is not None:
             dask.default_pool.shutdown()
             dask.default_pool = None
+    if (apart := sys.modules.get("pipeline.archive.apart")) is not None:
+        apart.end_reading()
     if (forkserver := sys.modules.get("multiprocessing.forkserver")) is not None:
         forkserver._forkserver._stop()
 

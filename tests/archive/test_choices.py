@@ -10,6 +10,7 @@ from pipeline.archive import read_scene
 from pipeline.archive.discover import discover
 from pipeline.archive.formats.mtl import read_mtl, thermal_constants
 from pipeline.archive.product_rules import product_rule
+from pipeline.archive.sensors import SENSORS
 from pipeline.errors import UnusableInputError
 from pipeline.settings import ProductRule
 from tests.archive.finding import read, settings_for
@@ -172,7 +173,7 @@ def test_all_that_is_assumed_is_told(tmp_path):
         "units assumed: K",
         "reference system assumed: EPSG:4326 for latitude and longitude",
         "quantity assumed: surface temperature",
-        "sensor unknown, blur assumed: sigma 0.348 pixels",
+        f"sensor unknown, blur assumed: sigma {SENSORS['unknown'].psf_sigma_px:g} pixels",
     }
 
 
