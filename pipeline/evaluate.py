@@ -30,6 +30,7 @@ from pipeline.scene import Enhancement, Scene
 from pipeline.settings import Settings
 from pipeline.superres.bases.base import back_project, bicubic, fit_base
 from pipeline.superres.enhance import enhance
+from pipeline.superres.networks.device import share_threads
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.measured import Measured
 from pipeline.superres.sensing.native_grid import native_grid
@@ -171,7 +172,8 @@ def coarse_scene(reference: Scene, square: Window, lr: Plane, scale: int) -> Sce
 
 
 def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, Enhancement]:
-    """What a product of this scene would hold, read back from a store."""
+    """What a product of this scene would hold, with the threads and tiles of a run, from its store."""
+    share_threads(settings.run.workers, settings.run.threads)
     enhancement = enhance(
         scene,
         recipe,
@@ -187,7 +189,7 @@ def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, E
             chunk_px=settings.output.chunk_px,
             compression=settings.output.compression,
             tile_px=settings.run.tile_px,
-            workers=1,
+            workers=settings.run.tiles_at_a_time,
         )
         with open_store(path) as store:
             return np.asarray(store[temperature_name(store)].values, dtype=np.float32), enhancement
