@@ -199,7 +199,7 @@ class Degrade:
         return np.abs(self.response(np.asarray(frequency, dtype=np.float64) / self.scale, axis))
 
     def response(
-        self, frequency: Float[NDArray[np.floating], "*shape"], axis: int = -1
+        self, frequency: Float[NDArray[np.floating], "*shape"] | float, axis: int = -1
     ) -> Complex128[NDArray[np.complex128], "*shape"]:
         """Transfer function at cycles per HR pixel; its phase counts from an LR pixel's first HR pixel."""
         taps, first = (self.taps_x, self.first_x) if axis == -1 else (self.taps_y, self.first_y)
