@@ -196,7 +196,7 @@ class Degrade:
         self, frequency: Float[NDArray[np.floating], "*shape"] | float, axis: int = -1
     ) -> Float64[NDArray[np.float64], "*shape"]:
         """Contrast kept at frequencies in cycles per LR pixel (Nyquist is 0.5), PSF and detector together."""
-        return np.abs(self.response(np.asarray(frequency, dtype=np.float64) / self.scale, axis))
+        return np.asarray(np.abs(self.response(np.asarray(frequency, dtype=np.float64) / self.scale, axis)))
 
     def response(
         self, frequency: Float[NDArray[np.floating], "*shape"] | float, axis: int = -1
