@@ -73,6 +73,12 @@ ALARM = Figure(
     "Why the self-test may not hold for the published scale; empty where nothing says so.",
     on_card=False,
 )
+RANGE_ALARM = Figure(
+    "range_alarm",
+    "text",
+    "How much of the scene lay outside the temperatures that its kind can hold; empty where little did.",
+    on_card=False,
+)
 NOISE_WARNING = Figure(
     "noise_warning",
     "text",
@@ -170,6 +176,7 @@ _ALL = (
         "K",
         "The same by the scene's calmest places; detail as fine as a pixel counts as noise.",
     ),
+    RANGE_ALARM,
     NOISE_WARNING,
     Figure("native_factor", "count", "Delivered pixels averaged into one, along each axis."),
     Figure("native_source", "text", "Why pixels were averaged, or why not.", on_card=False),

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.archive.apart import read_apart
+from pipeline.archive.plausible import ALARM
 from pipeline.errors import EndedReadingError, SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.files import write_json
 from pipeline.grid import Window
@@ -165,7 +166,9 @@ def _fill(
             scheduler=scheduler,
         )
     clock("check", 0.0)
+    told = (words.removeprefix(ALARM) for words in enhancement.scene.assumptions if words.startswith(ALARM))
     figures = {**enhancement.figures, **summary.figures(), **_check(enhancement, files.store)}
+    figures["range_alarm"] = "; ".join(told)
     context = _context(enhancement, files, settings, summary=summary, figures=figures)
     for number, view in enumerate(VIEWS.values()):
         clock("views", number / len(VIEWS))

@@ -248,7 +248,8 @@ def report_markdown(report: Mapping[str, Any], settings: Settings) -> str:
         lines.append("No new scenes.")
     for scene in sorted(report["scenes"], key=lambda row: (row["status"] == "done", row["ref"]["scene_id"])):
         reason = f": {scene['reason']}" if scene["reason"] else ""
-        alarm = f"; alarm: {scene['figures']['scale_alarm']}" if scene["figures"].get("scale_alarm") else ""
+        told = [scene["figures"].get(name) for name in ("scale_alarm", "range_alarm")]
+        alarm = "".join(f"; alarm: {words}" for words in told if words)
         name = markdown_code(scene["ref"]["scene_id"])
         lines.append(f"- {name} {scene['status']}{markdown_safe(reason + alarm)}")
     lines += [

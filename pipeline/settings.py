@@ -10,7 +10,7 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -32,7 +32,23 @@ class ProductRule(Branch):
     scale: float | None = Field(None, description="Temperature = number * scale + offset; never 0.")
     offset: float | None = Field(None, description="See scale.")
     fill: float | None = Field(None, description="Stored number that means no data.")
-    crs: str | None = Field(None, description='Reference system where the file has none, e.g. "EPSG:32633".')
+    valid_min_k: float | None = Field(None, description="Colder is no data; kelvin.")
+    valid_max_k: float | None = Field(None, description="Hotter is no data; kelvin.")
+    mask: tuple[str, str] | None = Field(
+        None,
+        description="GeoTIFF beside the scene's that says what is no data: a part of the scene's name, and "
+        'what the mask\'s has in its place, e.g. ["_LST", "_QC"].',
+    )
+    mask_bits: tuple[Annotated[int, Field(ge=0, le=31)], ...] = Field(
+        (), description="Bits of the mask, from 0, of which any means no data."
+    )
+    mask_values: tuple[int, ...] = Field((), description="Numbers of the mask that mean no data.")
+    crs: str | None = Field(
+        None, description='Reference system, e.g. "EPSG:32633"; where the file has no transform, give it too.'
+    )
+    transform: tuple[float, float, float, float, float, float] | None = Field(
+        None, description="Pixel corners to map: x = a column + b row + c, y = d column + e row + f."
+    )
     quantity: Literal["brightness_temperature", "surface_temperature", "sea_surface_temperature"] | None = (
         Field(None, description="What the temperature is of.")
     )
@@ -43,6 +59,32 @@ class ProductRule(Branch):
     def _scale_decodes(cls, value: float | None) -> float | None:
         if value == 0:
             raise ValueError("a scale of 0 would make every pixel the offset")
+        return value
+
+
+class PlausibleSettings(Branch):
+    """Which temperatures a scene can hold, lowest and highest in kelvin; hotter on land may be a fire."""
+
+    surface_k: tuple[float, float] = Field((180.0, 360.0), description="Land and ice surface.")
+    sea_k: tuple[float, float] = Field((268.0, 313.0), description="Sea surface.")
+    brightness_k: tuple[float, float] = Field(
+        (160.0, 370.0), description="Brightness temperature in the windows from 8 micrometers on."
+    )
+    water_vapor_k: tuple[float, float] = Field(
+        (160.0, 310.0), description="Brightness temperature between 5.5 and 7.7 micrometers."
+    )
+    mid_infrared_k: tuple[float, float] = Field(
+        (160.0, 450.0), description="Brightness temperature around 4 micrometers, where the sun adds."
+    )
+    most_outside_fraction: float = Field(
+        0.2, ge=0, le=1, description="Scenes with a larger share of valid pixels outside are refused."
+    )
+
+    @field_validator("surface_k", "sea_k", "brightness_k", "water_vapor_k", "mid_infrared_k")
+    @classmethod
+    def _lowest_first(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] < value[1] < 2000:
+            raise ValueError("the lowest and then the highest are wanted, between 0 and 2000 K")
         return value
 
 
@@ -79,6 +121,9 @@ class ArchiveSettings(Branch):
     )
     until: str | None = Field(
         None, description="Take scenes acquired on or before this date (YYYY-MM-DD); undated scenes always."
+    )
+    plausible: PlausibleSettings = Field(
+        default_factory=PlausibleSettings, description="Which temperatures a scene can hold."
     )
     products: tuple[ProductRule, ...] = Field(
         (), description="Rules for files that do not say what they hold, first match wins."

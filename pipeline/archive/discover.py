@@ -21,8 +21,8 @@ from typing import TypeAlias
 from pipeline.archive.apart import acquired_apart
 from pipeline.archive.formats.geotiff import what_instead
 from pipeline.archive.formats.netcdf import is_hdf4
+from pipeline.archive.masks import masks_beside
 from pipeline.archive.names import (
-    MTL_SUFFIX,
     companion_layer,
     ecostress_edition,
     looks_like_input,
@@ -70,12 +70,12 @@ class Discovery:
 
 @dataclass(frozen=True)
 class _Found:
-    """A file of the walk: its path, size, last change, and the MTL names of its folder."""
+    """A file of the walk: its path, size, last change, and the names in its folder."""
 
     path: Path
     size: int
     mtime_ns: int
-    siblings: tuple[str, ...]
+    siblings: frozenset[str]
 
 
 def discover(
@@ -116,7 +116,10 @@ def discover(
             found.waiting.append(
                 (str(file.path), f"cannot be read now: {shortened(error.strerror or error)}")
             )
-    found.waiting[:] = sorted((_printable(path), reason) for path, reason in found.waiting)
+    found.waiting[:] = sorted(
+        (path if path.isprintable() else shortened(path, LONGEST_PATH), reason)
+        for path, reason in found.waiting
+    )
     found.duplicates.sort()
     found.left_out.sort()
     log.debug("%s: %d scenes, %d refused", settings.root, len(found.scenes), len(found.refused))
@@ -136,6 +139,9 @@ def _take(
     files = [path]
     if reader in COMPANIONS and (beside := COMPANIONS[reader](path.name, file.siblings)):
         files.append(path.with_name(beside))
+    if path.suffix.lower().startswith(".tif"):
+        masks = masks_beside(path.name, file.siblings, product_rule(path, settings))
+        files += [path.with_name(mask.name) for mask in masks]
     digest = _digest(files, file, known, settings, found)
     if digest is None:
         return
@@ -255,10 +261,6 @@ def _unspeakable(path: Path) -> str:
     return ""
 
 
-def _printable(path: str) -> str:
-    return path if path.isprintable() else shortened(path, LONGEST_PATH)
-
-
 def _unsettled(file: _Found, settings: ArchiveSettings) -> str:
     """Why a file is still too young, or "".
 
@@ -278,7 +280,8 @@ def _walk(settings: ArchiveSettings, found: Discovery) -> Iterator[_Found]:
     root = settings.root.absolute()
     if root.is_file():
         stat = root.stat()
-        yield _Found(root, stat.st_size, stat.st_mtime_ns, _mtl_names(root.parent))
+        names = frozenset(path.name for path in root.parent.iterdir())
+        yield _Found(root, stat.st_size, stat.st_mtime_ns, names)
         return
     inside = root.resolve(strict=True)
     folders = [root]
@@ -292,17 +295,16 @@ def _walk(settings: ArchiveSettings, found: Discovery) -> Iterator[_Found]:
                 raise UnreadableInputError(f"archive {root} cannot be listed: {error.strerror}") from error
             found.waiting.append((str(folder), f"cannot be listed: {shortened(error.strerror or error)}"))
             continue
-        names = {entry.name for entry in entries}
+        names = frozenset(entry.name for entry in entries)
         if "MANIFEST.json" in names and any(name.endswith(".zarr") for name in names):
             continue  # one of our own products
-        siblings = tuple(sorted(name for name in names if name.endswith(MTL_SUFFIX)))
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(Path(entry.path))
             elif _links_to_folder(entry):
                 found.waiting.append((entry.path, LINKED_FOLDER))
             elif looks_like_input(entry.name) or partial(entry.name):
-                yield from _file(entry, inside, siblings, found)
+                yield from _file(entry, inside, names, found)
 
 
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -313,7 +315,7 @@ def _links_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _file(
-    entry: os.DirEntry[str], inside: Path, siblings: tuple[str, ...], found: Discovery
+    entry: os.DirEntry[str], inside: Path, siblings: frozenset[str], found: Discovery
 ) -> Iterator[_Found]:
     try:
         if entry.is_symlink() and not Path(entry.path).resolve(strict=True).is_relative_to(inside):
@@ -328,7 +330,3 @@ def _file(
         found.waiting.append((entry.path, f"cannot be followed: {shortened(reason)}"))
         return
     yield _Found(Path(entry.path), stat.st_size, stat.st_mtime_ns, siblings)
-
-
-def _mtl_names(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in folder.iterdir() if path.name.endswith(MTL_SUFFIX)))

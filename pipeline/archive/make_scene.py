@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.archive.decode import Stored, decode
 from pipeline.archive.placement import Placement, gsd_m, make_grid
+from pipeline.archive.plausible import keep_plausible
 from pipeline.archive.product_rules import product_rule
 from pipeline.archive.sensors import BAND_WAVELENGTHS_UM, sensor_in_text, sensor_of_band
 from pipeline.scene import Quantity, Scene, SceneRef
@@ -60,6 +61,7 @@ def make_scene(
         "sensor": sensor_source,
     }
     sensor = sensor_of_band(key, band, quantity)
+    outside = keep_plausible(kelvin.temperature, quantity, sensor.wavelength_um, rule, settings)
     unsure = []
     if quantity_source == "assumed":
         unsure.append("quantity assumed: surface temperature")
@@ -76,7 +78,7 @@ def make_scene(
         gsd_m=gsd_m(placement.crs, placement.transform, grid.shape),
         quantization_k=kelvin.quantization_k,
         facts={name: shortened(words) for name, words in facts.items()},
-        assumptions=(*kelvin.assumptions, *placement.assumptions, *unsure),
+        assumptions=(*kelvin.assumptions, *outside, *placement.assumptions, *unsure),
     )
 
 

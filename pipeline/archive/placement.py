@@ -59,9 +59,16 @@ class Placement:
 
     def with_rule(self, rule: ProductRule | None) -> Placement:
         """The same place with the reference system of a person's rule."""
-        if rule is None or rule.crs is None:
+        if rule is None or (rule.crs is None and rule.transform is None):
             return self
         source = f"[[archive.products]] {rule.pattern}"
+        if rule.transform is not None:
+            given = checked_transform(rule.transform)
+            self = replace(self, transform=given, transform_source=source)
+        if rule.crs is None:
+            return self
+        if self.transform is None:
+            raise UnusableInputError(f"{source} gives a crs, but nothing gives a transform; add it there")
         told = crs_from_text(rule.crs)
         kept = tuple(words for words in self.assumptions if not words.startswith("reference system"))
         return replace(self, crs=told, crs_source=source, assumptions=kept)

@@ -26,7 +26,7 @@ SCENES = [
     (f"{L8}B10_brightness_temp_K_float32.TIF", 298.2, 0.997, -1, 32612),
     ("landsat/LE07_039028_20100702_B6_VCID_1_crop.TIF", 253.2, 0.68, -1, 32612),
     ("landsat/LT05_040028_20060706_B6_crop.TIF", 292.9, 0.997, -1, 32612),
-    ("landsat/LC08_L2SP_008059_20191201_20200825_02_T1_ST_B10_decimated512.TIF", 268.0, 0.673, -1, 32618),
+    ("landsat/LC08_L2SP_008059_20191201_20200825_02_T1_ST_B10_decimated512.TIF", 268.2, 0.666, -1, 32618),
     ("slstr/S3_SLSTR_WST_Alboran_1km_multivar.nc", 285.7, 0.693, -1, 4326),
     ("slstr/S3_SLSTR_WST_NW_med_1km_multivar.nc", 287.5, 0.701, -1, 4326),
     (MOD.format("Day"), 313.1, 0.232, -1, "Sinusoidal"),

@@ -57,6 +57,7 @@ class Raster:
         units: The band's or the file's unit; None where neither has one.
         tags: The file's tags, then the band's.
         placement: Where it lies.
+        masks: Other files that `missing` came from, in words.
     """
 
     values: Shaped[NDArray[np.generic], "y x"]
@@ -68,6 +69,7 @@ class Raster:
     units: str | None
     tags: Mapping[str, str]
     placement: Placement
+    masks: tuple[str, ...] = ()
 
     def stored(self) -> Stored:
         """The numbers with what the file says of them."""
@@ -75,6 +77,8 @@ class Raster:
         facts = stated("GeoTIFF", scaling=(self.scale, self.offset), fills=fills)
         if self.units:
             facts["units"] = "GeoTIFF"
+        if self.masks:
+            facts["mask"] = "; ".join(self.masks)
         return Stored(
             self.values,
             self.description,

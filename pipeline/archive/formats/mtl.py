@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,18 @@ class ThermalConstants:
     k2: float
 
 
-def mtl_beside(name: str, siblings: Sequence[str]) -> str | None:
+def mtl_beside(name: str, siblings: Collection[str]) -> str | None:
     """The MTL among the names of a folder that belongs to a Landsat file; the most alike where several do."""
     scene = landsat_name(name)
     matching = [other for other in siblings if other.endswith(MTL_SUFFIX) and landsat_name(other) == scene]
     if scene is None or not matching:
         return None
     return max(matching, key=lambda other: (_shared(name, other), other))
+
+
+def mtl_among(files: Sequence[Path]) -> Path | None:
+    """The MTL of a scene's files, or None."""
+    return next((file for file in files[1:] if file.name.endswith(MTL_SUFFIX)), None)
 
 
 def _shared(name: str, other: str) -> int:

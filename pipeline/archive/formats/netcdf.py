@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float64, Shaped
 from numpy.typing import NDArray
 
 from pipeline.archive.bounds import refuse_bomb
+from pipeline.archive.formats.classic_size import refuse_cut_short
 from pipeline.archive.formats.hdf5_links import refuse_ways_out
 from pipeline.archive.names import iso
 from pipeline.errors import UnusableInputError
@@ -73,6 +74,8 @@ def open_netcdf(path: Path) -> Iterator[netCDF4.Dataset]:
         try:
             if _begins_like_hdf5(path):
                 refuse_ways_out(path)
+            else:
+                refuse_cut_short(path)
             dataset = netCDF4.Dataset(str(path.absolute()), "r")
         except UnusableInputError:
             raise

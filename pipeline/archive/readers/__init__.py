@@ -7,7 +7,7 @@ needs, and a line here; `tests/archive/test_every_reader.py` then asks for its t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -44,8 +44,8 @@ READERS: Mapping[str, Reader] = {
     "geotiff": geotiff,
 }
 
-# What else belongs to a scene: from its file's name and the names of the MTL files beside it to one of them.
-COMPANIONS: Mapping[str, Callable[[str, Sequence[str]], str | None]] = {
+# What else belongs to a scene: from its file's name and the names of the files beside it to one of them.
+COMPANIONS: Mapping[str, Callable[[str, Collection[str]], str | None]] = {
     "landsat_l2": mtl_beside,
     "landsat_l1": mtl_beside,
 }

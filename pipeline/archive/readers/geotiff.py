@@ -6,15 +6,19 @@ Product readers use the same steps and add what they know of their product.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.archive.formats.cf_variable import quantity_in_words
 from pipeline.archive.formats.geotiff import Raster, is_tiff, read_geotiff, tiff_time
 from pipeline.archive.make_scene import Profile, make_scene
+from pipeline.archive.masks import masks_beside
 from pipeline.archive.names import parse_time, time_of_name
 from pipeline.archive.product_rules import product_rule
+from pipeline.errors import UnusableInputError
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
+from pipeline.text import shortened
 
 SUFFIXES = frozenset({".tif", ".tiff", ".gtiff"})
 
@@ -40,4 +44,16 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
 def load(ref: SceneRef, settings: ArchiveSettings) -> Raster:
     """The stored band of a scene's main file, chosen by its rule where there is one."""
     path = Path(ref.files[0])
-    return read_geotiff(path, settings, product_rule(path, settings))
+    rule = product_rule(path, settings)
+    raster = read_geotiff(path, settings, rule)
+    masks = masks_beside(path.name, [Path(file).name for file in ref.files[1:]], rule)
+    for mask in masks:
+        numbers = read_geotiff(path.with_name(mask.name), settings).values
+        if numbers.shape != raster.values.shape or numbers.dtype.kind not in "iu":
+            raise UnusableInputError(
+                f"its mask {shortened(mask.name)} is {numbers.shape} pixels of {numbers.dtype.name}; "
+                f"integers in {raster.values.shape} pixels are wanted"
+            )
+        missing = mask.missing(numbers)
+        raster = replace(raster, missing=missing if raster.missing is None else raster.missing | missing)
+    return replace(raster, masks=tuple(mask.words for mask in masks))

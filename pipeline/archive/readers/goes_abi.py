@@ -18,13 +18,14 @@ from pipeline.archive.make_scene import make_scene
 from pipeline.archive.readers import netcdf
 from pipeline.archive.sensors import BAND_WAVELENGTHS_UM
 from pipeline.errors import UnusableInputError
-from pipeline.scene import Scene, SceneRef
+from pipeline.scene import Quantity, Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 
 _NAME = re.compile(r"(?:^|_)(?:OR_)?ABI-L[12]|^G1[6-9]_ABI")
 _BAND = re.compile(r"(?:^|_|M\d)(C\d\d)(?:_|$)")
 # 0 good, 1 conditionally usable, 2 out of range, 3 no value, 4 focal plane too warm
-_QUALITY = netcdf.QualityFlags("DQF", (0, 1), "DQF above 1")
+_QUALITY = netcdf.QualityFlags("DQF", (0, 1), "DQF", own_words=True)
+_LAND_QUALITY = netcdf.QualityFlags("DQF", (0,), "DQF above 0", own_words=True)
 
 
 def claims(path: Path) -> bool:
@@ -36,15 +37,18 @@ acquired = netcdf.acquired
 
 
 def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
-    """Brightness temperature of a thermal band; its quality flags above 1 are no data."""
+    """Brightness temperature of a thermal band, or land surface temperature, where its flags allow it."""
     with open_netcdf(Path(ref.files[0])) as dataset:
-        band = _band(dataset, Path(ref.files[0]))
-        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, quality=_QUALITY)
+        land = "LST" in dataset.variables
+        band = None if land else _band(dataset, Path(ref.files[0]))
+        quality = _LAND_QUALITY if land else _QUALITY
+        stored, placement, profile = netcdf.scene_of(
+            dataset, ref, settings, ("LST",) if land else (), quality
+        )
     if stored.units in ("mW m-2 sr-1 (cm-1)-1", "W m-2 sr-1 um-1"):
         raise UnusableInputError("holds radiances (L1b); brightness temperatures (L2 CMIP) are wanted")
-    profile = replace(
-        profile, source="product profile", sensor="ABI", band=band, quantity="brightness_temperature"
-    )
+    quantity: Quantity = "surface_temperature" if land else "brightness_temperature"
+    profile = replace(profile, source="product profile", sensor="ABI", band=band, quantity=quantity)
     return make_scene(ref, stored, placement, profile, settings)
 
 

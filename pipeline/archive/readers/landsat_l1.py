@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.archive.formats.mtl import mtl_time, read_mtl, thermal_constants
+from pipeline.archive.formats.mtl import mtl_among, mtl_time, read_mtl, thermal_constants
 from pipeline.archive.make_scene import Profile, make_scene
 from pipeline.archive.names import landsat_name, landsat_sensor, time_of_name
 from pipeline.archive.product_rules import product_rule
@@ -31,7 +31,8 @@ def claims(path: Path) -> bool:
 
 def acquired(files: Sequence[Path]) -> str | None:
     """From the MTL, to the second; else the day in the name."""
-    return time_of_name(files[0].stem, lambda: mtl_time(read_mtl(files[1])) if files[1:] else None)
+    mtl = mtl_among(files)
+    return time_of_name(files[0].stem, lambda: mtl_time(read_mtl(mtl)) if mtl else None)
 
 
 def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
@@ -43,12 +44,13 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
     key, band = landsat_sensor(path.name), _band(path)
     told = rule is not None and rule.units is not None
     if stored.values.dtype.kind in "iu" and stored.units is None and not told:
-        if len(ref.files) < 2:
+        mtl = mtl_among([Path(file) for file in ref.files])
+        if mtl is None:
             raise UnusableInputError(
                 f"holds {stored.values.dtype.name} counts; kelvin needs the scene's MTL (..._MTL.txt) in the "
                 "same folder, or units, scale and offset in [[archive.products]]"
             )
-        constants = thermal_constants(read_mtl(Path(ref.files[1])), band, key or "")
+        constants = thermal_constants(read_mtl(mtl), band, key or "")
         facts = {**stored.facts, "units": "MTL", "scale": "MTL", "fill": "product profile"}
         fills = (0.0, *stored.fills)
         stored = replace(

@@ -5,6 +5,7 @@ Product readers use `scene_of` with the names and masks that they know of.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from pipeline.archive.decode import Stored, stated
+from pipeline.archive.formats.cf_flags import unusable
 from pipeline.archive.formats.cf_place import place
 from pipeline.archive.formats.cf_variable import choose_variable, quantity_of
 from pipeline.archive.formats.hdfeos import eos_placement
@@ -48,11 +50,21 @@ _TELLING = (
 
 @dataclass(frozen=True)
 class QualityFlags:
-    """A product's own variable of pixel quality: its name, the flags worth using, and that rule in words."""
+    """A product's own variable of pixel quality.
+
+    Attributes:
+        variable: Its name.
+        usable: The flags worth using.
+        words: That rule in words.
+        own_words: Whether the meanings that the file gives its flags count before `usable`.
+        field: The bits that hold the flag; 0 where it is the whole number.
+    """
 
     variable: str
     usable: tuple[int, ...]
     words: str
+    own_words: bool = False
+    field: int = 0
 
 
 def claims(path: Path) -> bool:
@@ -101,6 +113,7 @@ def scene_of(
     scaling = picture.scale, picture.offset
     facts = {"units": "attribute", **stated("attributes", scaling=scaling, fills=picture.fills)}
     missing = picture.missing
+    quality = quality or _quality_beside(dataset, variable)
     if quality is not None and (unusable := _unusable(dataset, variable, quality, settings)) is not None:
         missing = unusable if missing is None else missing | unusable
         facts["mask"] = quality.words
@@ -123,7 +136,23 @@ def _unusable(
     shape = variable.shape[-2:]
     if flags is None or flags.shape[-2:] != shape or flags.size != shape[0] * shape[1]:
         return None
-    return ~np.isin(stored_numbers(flags, settings).reshape(shape), quality.usable)
+    numbers = stored_numbers(flags, settings).reshape(shape)
+    told = unusable(numbers, attributes(flags)) if quality.own_words else None
+    if told is not None:
+        return told
+    if quality.field:
+        return np.isin(numbers.astype(np.int64) & quality.field, quality.usable, invert=True)
+    return np.isin(numbers, quality.usable, invert=True)
+
+
+def _quality_beside(dataset: netCDF4.Dataset, variable: Variable) -> QualityFlags | None:
+    """The QC of VIIRS and MODIS land products, beside their temperature; None where there is none."""
+    if not re.search(r"(?:^|/)LST(?:_1KM)?$", variable.name):
+        return None
+    found = [name for name in variables(dataset) if name.rpartition("/")[2] == "QC"]
+    if len(found) != 1:
+        return None
+    return QualityFlags(found[0], (0, 1), "QC, mandatory bits above 1", field=3)
 
 
 def _place(dataset: netCDF4.Dataset, variable: Variable, settings: ArchiveSettings) -> tuple[Placement, bool]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.archive.decode import Stored
-from pipeline.archive.formats.mtl import mtl_time, read_mtl
+from pipeline.archive.formats.mtl import mtl_among, mtl_time, read_mtl
 from pipeline.archive.make_scene import Profile, make_scene
 from pipeline.archive.names import landsat_sensor, time_of_name
 from pipeline.archive.readers import geotiff
@@ -46,7 +46,9 @@ class TiffProduct:
 
     def acquired(self, files: Sequence[Path]) -> str | None:
         """From the name; to the second where an MTL lies beside it."""
-        return time_of_name(files[0].stem, lambda: mtl_time(read_mtl(files[1])) if files[1:] else None)
+        return time_of_name(
+            files[0].stem, lambda: mtl_time(read_mtl(mtl)) if (mtl := mtl_among(files)) else None
+        )
 
     def read(self, ref: SceneRef, settings: ArchiveSettings) -> Scene:
         """Surface temperature in kelvin, by the file's words and then by the product's definition."""

@@ -158,7 +158,11 @@ def headline(context: ViewContext) -> tuple[str, bool]:
     if gain and won is not None:
         verdict += f"; self-test {won:+.1%} on the base"
         good = good and won > 0
-    for title, figure in (("Alarm", figures.ALARM), ("Warning", figures.NOISE_WARNING)):
+    for title, figure in (
+        ("Alarm", figures.ALARM),
+        ("Alarm", figures.RANGE_ALARM),
+        ("Warning", figures.NOISE_WARNING),
+    ):
         if words := figure.text(known):
             verdict, good = f"{verdict}. {title}: {latin_line(words)}", False
     return verdict, good
