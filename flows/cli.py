@@ -17,9 +17,12 @@ from flows.commands.run import run
 from flows.commands.serve import serve
 from flows.stopping import leave
 from pipeline.commands.catalog import catalog
+from pipeline.commands.compare import compare
 from pipeline.commands.evaluate import evaluate
+from pipeline.commands.explain import explain
 from pipeline.commands.export import export
 from pipeline.commands.info import info
+from pipeline.commands.networks import networks
 from pipeline.commands.options import EXIT_INVALID_INPUT, EXIT_OK, EXIT_USAGE, err_console
 from pipeline.commands.plan import plan
 from pipeline.commands.prune import prune
@@ -31,8 +34,8 @@ from pipeline.errors import DamagedProductError, SettingsError, UnreadableInputE
 
 VERBS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "Run": {"run": run, "serve": serve, "demo": demo},
-    "Look": {"plan": plan, "info": info, "settings": print_settings, "export": export},
-    "Check": {"verify": verify, "evaluate": evaluate},
+    "Look": {"plan": plan, "info": info, "settings": print_settings, "export": export, "networks": networks},
+    "Check": {"verify": verify, "evaluate": evaluate, "compare": compare, "explain": explain},
     "Learn": {"train-prior": train_prior},
     "Operate": {"redo": redo, "prune": prune, "catalog": catalog, "doctor": doctor},
 }

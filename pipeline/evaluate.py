@@ -110,7 +110,7 @@ def evaluate(
     seconds = time.process_time() - start
     tile_px = aligned_tile_px(settings.run.tile_px, settings.output.chunk_px, degrade.scale) * degrade.scale
     rows = {"product": {**_figures(answer, truth, lr, degrade, tile_px), "process_s": seconds}}
-    for name, method in _methods(degrade, noise_k, recipe.seed).items():
+    for name, method in methods_without_learning(degrade, noise_k, recipe.seed).items():
         start = time.process_time()
         hr = method(lr)
         seconds = time.process_time() - start
@@ -195,7 +195,11 @@ def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, E
             return np.asarray(store[temperature_name(store)].values, dtype=np.float32), enhancement
 
 
-def _methods(degrade: Degrade, noise_k: float, seed: int) -> Mapping[str, Callable[[Plane], Plane]]:
+def methods_without_learning(
+    degrade: Degrade, noise_k: float, seed: int
+) -> Mapping[str, Callable[[Plane], Plane]]:
+    """What a network must beat, by name; each takes (y, x) kelvin."""
+
     def tikhonov(lr: Plane) -> Plane:
         valid = np.isfinite(lr)
         base = fit_base("tikhonov", fill_nearest(lr), valid, degrade, noise_k, np.random.default_rng(seed))

@@ -6,6 +6,7 @@ side by side in one process share the number.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from contextlib import suppress
@@ -30,3 +31,8 @@ def peak_mib() -> int:
                 return int(line.split()[1]) // 1024
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest // (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def total_bytes() -> int:
+    """Memory of the machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

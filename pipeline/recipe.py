@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from pipeline.files import text_digest
+from pipeline.network_settings import NetworkSettings, fields_of
 from pipeline.recipe_settings import (
     NETWORK,
     TRAINED,
@@ -23,7 +24,6 @@ from pipeline.recipe_settings import (
     FirstName,
     GateSettings,
     InferSettings,
-    NetworkSettings,
     NormalizeSettings,
     PairSettings,
     TrainSettings,
@@ -35,15 +35,6 @@ Scale = Literal[2, 4, 8, 16]
 Detail = Literal["prior", "trained", "none"]
 LARGEST_SEED = 2**63 - 1
 
-FIELDS_OF_SIZE = ("channels", "blocks", "norm", "attention_window_px", "mean_window_px")
-NETWORK_SIZES: Mapping[str, Mapping[str, Any]] = {
-    size: dict(zip((*FIELDS_OF_SIZE, "base_input", "upsampler"), values, strict=True))
-    for size, values in {
-        "small": (32, 2, "none", 7, 9, True, "direct"),
-        "standard": (48, 4, "none", 7, 9, True, "direct"),
-        "original": (64, 8, "group", 0, 0, False, "stages"),
-    }.items()
-}
 # The original gives x4, x8, x16; x2 continues the row.
 CROP_PX: Mapping[int, int] = {2: 64, 4: 64, 8: 48, 16: 32}
 PATCH_PX: Mapping[int, int] = {2: 128, 4: 128, 8: 96, 16: 64}
@@ -152,14 +143,16 @@ class Recipe(Branch):
 
     def resolved(self) -> Recipe:
         """The recipe with every setting that depends on another one filled in."""
-        detail = _detail(self.detail, self.prior)
+        detail, network = _detail(self.detail, self.prior), self.network
         started = detail == "trained" and self.prior != "none"
         steps = STEPS_FROM_PRIOR if started else STEPS[self.preset]
         crop_px = CROP_PX[self.scale] if self.pairs.model == "original" else 24
         return self.model_copy(
             update={
                 "detail": detail,
-                "network": _filled(self.network, NETWORK_SIZES[self.network.size or "small"]),
+                "network": _filled(
+                    self.network, fields_of(network.name, network.size or "small", network.attention)
+                ),
                 "pairs": _filled(self.pairs, {"crop_px": crop_px}),
                 "infer": _filled(self.infer, {"patch_px": PATCH_PX[self.scale], "context_px": 0}),
                 "train": _filled(self.train, {"steps": steps[self.scale]}),

@@ -59,18 +59,11 @@ def when(name: str, *values: Any) -> When:
 TRAINED = when("detail", "trained")
 NETWORK = when("detail", "prior", "trained")
 ALONE = when("prior", "none")  # starting from a prior, the network is the prior's
-ATTENTION = when("network.name", "attention")
 PATCHES = When(("infer.mode",), other=("whole",))
 HELD_OUT = When(("gate.enabled", "pairs.model"), (True, "original"))  # the original is judged without
 
 # The first name of what is now called "original"; files that say it stay valid.
 FirstName = BeforeValidator(lambda value: "original" if value == "seed" else value)
-
-
-def _odd(value: int | None) -> int | None:
-    if value is not None and value % 2 == 0 and value != 0:
-        raise ValueError("an odd number is wanted, so that the window has a center")
-    return value
 
 
 class NormalizeSettings(Branch):
@@ -175,67 +168,6 @@ class PairSettings(Branch):
     )
 
 
-class NetworkSettings(Branch):
-    """What adds detail, and what it is added to. A network that starts from a prior is the prior's."""
-
-    name: Annotated[Literal["attention", "zssr", "srcnn"], ALONE] = Field(
-        "attention", description="Key of NETWORKS: attention, zssr, srcnn."
-    )
-    base: Literal["bicubic", "back_projected", "tikhonov"] = Field(
-        "tikhonov", description="What the network adds detail to; without a network it is the product."
-    )
-    size: Annotated[Literal["small", "standard", "original"] | None, FirstName, ALONE] = Field(
-        "small", description="Sets the unset of the next fields: 32 channels x 2 blocks, 48 x 4, 64 x 8."
-    )
-    channels: Annotated[int | None, ALONE] = Field(
-        None, ge=8, le=512, multiple_of=8, description="Features of the body; a multiple of 8."
-    )
-    blocks: Annotated[int | None, ATTENTION] = Field(None, ge=1, le=64, description="Residual blocks.")
-    norm: Annotated[Literal["none", "group"] | None, ATTENTION] = Field(
-        None, description="GroupNorm(8) in the blocks makes a pixel depend on its whole tile."
-    )
-    channel_attention: Annotated[bool, ATTENTION] = Field(
-        True, description="Channel attention in the blocks."
-    )
-    spatial_attention: Annotated[bool, ATTENTION] = Field(
-        True, description="Spatial attention in the blocks."
-    )
-    attention_reduction: Annotated[int, when("network.channel_attention", True)] = Field(
-        8, ge=1, le=64, description="Squeeze of the channel attention."
-    )
-    attention_kernel_px: Annotated[int, when("network.spatial_attention", True)] = Field(
-        7, ge=1, le=31, description="Kernel of the spatial attention; odd."
-    )
-    attention_every: Annotated[int, when("network.channel_attention or network.spatial_attention", True)] = (
-        Field(1, ge=1, le=16, description="Attention in every n-th block.")
-    )
-    attention_window_px: Annotated[int | None, when("network.channel_attention", True)] = Field(
-        None,
-        ge=0,
-        le=255,
-        description="Window of the channel attention's pooling, odd; 0 pools the whole input.",
-    )
-    mean_window_px: Annotated[int | None, ALONE] = Field(
-        None,
-        ge=0,
-        le=63,
-        description="The network sees the scene without its mean over this window, odd (0: as is).",
-    )
-    base_input: Annotated[bool | None, ATTENTION] = Field(
-        None, description="The network sees the base beside the scene."
-    )
-    noise_input: Annotated[bool, ATTENTION] = Field(
-        False, description="The network is told the scene's noise."
-    )
-    upsampler: Annotated[Literal["direct", "stages"] | None, ATTENTION] = Field(
-        None, description="Unfold the detail in one step, or by doublings as the original does."
-    )
-
-    _windows_have_a_center = field_validator(
-        "attention_kernel_px", "attention_window_px", "mean_window_px", mode="after"
-    )(_odd)
-
-
 class TrainSettings(Branch):
     """The training on the scene itself."""
 
@@ -290,6 +222,14 @@ class InferSettings(Branch):
         description="Whole image by tiles, Gaussian-blended patches, randomly shifted patches, or both.",
     )
     self_ensemble: bool = Field(True, description="Mean over the eight flips and turns.")
+    reduce: Annotated[
+        Literal["median", "trimmed"] | None,
+        when("infer.self_ensemble or infer.mode", True, "shifts", "blend_shifts"),
+    ] = Field(
+        None,
+        description="How the passes become one answer: their median, or the mean without the lowest and the "
+        "highest quarter; unset: their mean.",
+    )
     patch_px: Annotated[int | None, PATCHES] = Field(
         None, ge=16, le=1024, description="Side of a patch; unset: 128, 96, 64 for x4, x8, x16."
     )

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.network_settings import NetworkSettings
 from pipeline.recipe import CONDITIONS, PRESETS, Recipe
-from pipeline.recipe_settings import NetworkSettings
 from pipeline.settings_sources import load_settings, refuse_recipe
 from pipeline.superres.networks import NETWORKS
 
@@ -40,7 +40,7 @@ def test_the_presets_are_different_recipes(prior):
 def test_every_preset_resolves_completely(preset):
     resolved = recipe_of(f"recipe.preset={preset}").resolved()
     unset = set(CONDITIONS) - set(resolved.acting()) - set(resolved.resting())
-    assert unset == {
+    assert unset - {"infer.reduce"} == {  # unset is the mean, where there are several passes
         "degrade.psf_sigma_px",
         "degrade.mtf_nyquist",
         "degrade.kernel",

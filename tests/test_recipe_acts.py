@@ -64,6 +64,8 @@ SHIFTED = (
     "recipe.infer.num_shift_passes=2",
     "recipe.infer.self_ensemble=false",
 )
+SWINIR = ("recipe.network.name=swinir", "recipe.network.layers=1", "recipe.network.window_px=4")
+HSPA = ("recipe.network.attention=hspa", "recipe.network.window_px=4")
 # What must be said beside a setting, so that it has something to do.
 BESIDE = {
     "normalize": ("recipe.network.mean_window_px=0",),
@@ -71,10 +73,16 @@ BESIDE = {
     "normalize.high_k": ("recipe.normalize.method=absolute",),
     "network.channels": ("recipe.network.channels=8",),
     "network.attention_every": ("recipe.network.blocks=2",),
+    "network.layers": SWINIR,
+    "network.window_px": SWINIR,
+    "network.topk": HSPA,
+    "network.residual_scale": HSPA,
+    "network.mapping_px": ("recipe.network.name=srcnn",),
     "network.noise_input": ("recipe.degrade.nedt_k=0.3",),
     "train.min_learning_rate": ("recipe.train.schedule=cosine",),
     "train.validate_every": (*JUDGED, "recipe.train.steps=100"),
     "train.patience_fraction": JUDGED,
+    "infer.reduce": ("recipe.infer.self_ensemble=true",),
     "infer.patch_px": SHIFTED,
     "infer.context_px": SHIFTED,
     "infer.overlap_fraction": (
@@ -103,6 +111,11 @@ OTHER = {
     "network.channels": 16,
     "network.blocks": 2,
     "network.size": "original",
+    "network.name": "srcnn",
+    "network.layers": 2,
+    "network.window_px": 8,
+    "network.topk": 2,
+    "network.mapping_px": 5,
     "network.norm": "group",
     "network.attention_kernel_px": 3,
     "network.attention_every": 2,
@@ -119,6 +132,7 @@ OTHER = {
     "train.gradient_clip": 1e-9,
     "train.validate_every": 1000,
     "train.patience_fraction": 0.01,
+    "infer.reduce": "median",
     "infer.self_ensemble": {"prior": False, "trained": True, "started": True, "none": False},
     "gate.enabled": {"prior": False, "trained": True, "started": True, "none": False},
     "infer.patch_px": 16,

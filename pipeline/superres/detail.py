@@ -24,6 +24,7 @@ from pipeline.superres.bases.base import Base, back_projected_base, fit_base
 from pipeline.superres.bases.projection import Projection
 from pipeline.superres.networks import build_network, count_parameters
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
+from pipeline.superres.networks.measure import require_memory
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
@@ -145,7 +146,12 @@ def compose_method(
     )
     generator = Stream.SHIFTS.generator(recipe.seed)
     ways = passes(up, recipe.infer, generator, symmetric=prepared.degrade.symmetric)
-    return Method(base=base_upscaler(base), passes=tuple(ways), projection=projection)
+    return Method(
+        base=base_upscaler(base),
+        passes=tuple(ways),
+        reduce=recipe.infer.reduce or "mean",
+        projection=projection,
+    )
 
 
 def _train_here(
@@ -160,6 +166,7 @@ def _train_here(
 ) -> Detail:
     """A network trained on this scene, from a prior's weights or from nothing."""
     if prior is None:
+        _require_memory(prepared, recipe, device)
         start, network = Detail(base), build_network(recipe.network, recipe.scale, seed=recipe.seed)
     else:
         start = detail_of_prior(prepared, prior)
@@ -204,6 +211,16 @@ def _train_here(
     if report.best_step == 0:
         return _not_trained(start, f"training learned nothing in {report.steps} steps", facts, report)
     return dataclasses.replace(start, network=network, held_out=held_out, report=report, facts=facts)
+
+
+def _require_memory(prepared: Prepared, recipe: Recipe, device: torch.device) -> None:
+    """Refuse a network that cannot fit; what it sees at once is a patch with its context, or the scene."""
+    infer, seen = recipe.infer, tuple(prepared.lr.shape)
+    if infer.mode != "whole":
+        side = (infer.patch_px or 0) + 2 * (infer.context_px or 0)
+        seen = min(side, seen[0]), min(side, seen[1])
+    patch = recipe.pairs.crop_px or 0, recipe.pairs.batch
+    require_memory(recipe.network, recipe.scale, patch=patch, seen=seen, device=device)
 
 
 def _not_trained(

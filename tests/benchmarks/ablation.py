@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.network_settings import NetworkSettings
 from pipeline.recipe import Recipe
-from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
+from pipeline.recipe_settings import PairSettings, TrainSettings
 from pipeline.superres.bases.base import fit_base
 from pipeline.superres.bases.projection import Projection
 from pipeline.superres.networks import build_network, count_parameters

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from pipeline.files import write_bytes
+from pipeline.network_settings import NetworkSettings
 from pipeline.optics import TYPICAL_PSF_SIGMA_PX
 from pipeline.recipe import Recipe
-from pipeline.recipe_settings import NetworkSettings
 from pipeline.superres.prior.left_out import LeftOutScore, folds, score_left_out, with_scores
 from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining
 from pipeline.superres.prior.train_prior import train_prior

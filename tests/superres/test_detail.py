@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.errors import UnusableInputError
 from pipeline.grid import Window
 from pipeline.recipe_files import load_prior
 from pipeline.settings_sources import load_settings
@@ -12,6 +13,7 @@ from pipeline.superres.applying.enlarge import network_upscaler
 from pipeline.superres.applying.method import Picture
 from pipeline.superres.bases.base import bicubic_base
 from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
+from pipeline.superres.enhance import enhance
 from pipeline.superres.networks import build_network
 from pipeline.superres.sensing.prepare import prepare
 from tests.scenes import scene_of, truth_and_lr
@@ -107,3 +109,11 @@ def test_a_pass_on_a_device_that_is_talked_to_by_one_thread_travels_to_another_p
     )  # as a GPU: it has a lock
     kept = cloudpickle.dumps(up)
     assert cloudpickle.loads(kept).reach_px == up.reach_px
+
+
+def test_a_network_too_large_for_the_scene_is_refused_before_it_starts():
+    told = ("recipe.scale=2", "recipe.prior=none", "recipe.network.name=hspan", "recipe.network.window_px=0")
+    recipe = load_settings(assignments=told, environment={}).recipe
+    scene = scene_of(truth_and_lr(1400, 2)[1])
+    with pytest.raises(UnusableInputError, match="looks at everything"):
+        enhance(scene, recipe, device=CPU)

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from pipeline.grid import Window
 from pipeline.superres.applying.upscaler import Piece, Plane, Upscaler
 from pipeline.superres.networks.device import Precision, body_precision, device_lock, sees_everything
 from pipeline.superres.sensing.normalize import Normalization
@@ -48,7 +49,9 @@ def network_upscaler(
 
     Args:
         network: `forward(lr (n, 1, y, x), base (n, 1, s*y, s*x))` to (n, 1, s*y, s*x), and `reach_px`, how
-            far it looks in LR pixels. Moved to `device` and into evaluation mode, in place.
+            far it looks in LR pixels. Where it has a `lattice_px`, the side of its windows, pieces are
+            continued so that they begin at a multiple of it: every tile has the same windows. Moved to
+            `device` and into evaluation mode, in place.
         base: What the network adds detail to.
         units: What the network sees; None hands over the scene's own numbers.
         device: Where it runs.
@@ -56,6 +59,7 @@ def network_upscaler(
     """
     network.eval().to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lattice_px = int(getattr(network, "lattice_px", 1))
 
     def answer(lr: Plane, base_hr: Plane) -> Plane:
         with (
@@ -69,6 +73,16 @@ def network_upscaler(
     def apply(piece: Piece) -> Plane:
         if piece.base is None:
             raise ValueError("a network adds to a base, and this piece has none")
+        height, width = piece.lr.shape
+        before = [first % lattice_px for first in piece.origin]
+        if any(before):
+            whole = Window(-before[0], -before[1], before[0] + height, before[1] + width)
+            own = Window(before[0], before[1], height, width).refine(base.scale)
+            return np.ascontiguousarray(added(piece.cut(whole, base.scale))[own.slices])
+        return added(piece)
+
+    def added(piece: Piece) -> Plane:
+        assert piece.base is not None
         if units is None:
             return answer(piece.lr, piece.base) - piece.base
         base_units = units.normalize(piece.base)

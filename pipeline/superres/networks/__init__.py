@@ -10,16 +10,22 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from pipeline.recipe_settings import NetworkSettings
+from pipeline.network_settings import NetworkSettings
 from pipeline.superres.networks.attention import attention_network
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
+from pipeline.superres.networks.hat import hat_network
+from pipeline.superres.networks.hspan import hspan_network
 from pipeline.superres.networks.srcnn import srcnn_network
+from pipeline.superres.networks.swinir import swinir_network
 from pipeline.superres.networks.zssr import zssr_network
 
 NETWORKS: Mapping[str, Callable[[NetworkSettings, int], DetailNetwork]] = {
     "attention": attention_network,
     "zssr": zssr_network,
     "srcnn": srcnn_network,
+    "swinir": swinir_network,
+    "hat": hat_network,
+    "hspan": hspan_network,
 }
 
 

@@ -8,40 +8,52 @@ makes a pixel depend on its tile; here it pools over a window, except in the siz
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Literal, cast
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.recipe_settings import NetworkSettings
-from pipeline.superres.networks.detail import Chain, DetailNetwork, convolution, local_mean
+from pipeline.network_settings import NetworkSettings, filled
+from pipeline.superres.networks.detail import Chain, DetailNetwork, Maps, convolution, local_mean
+from pipeline.superres.networks.heads import coarse_inputs
+from pipeline.superres.networks.high_similarity import HighSimilarityAttention
+from pipeline.superres.networks.looks import Look, convolution_look, reach_of
+from pipeline.superres.networks.windows import WindowLayer
 
 
 class ChannelAttention(nn.Module):
-    """Weighs channels by their average and their maximum nearby; one small network for both.
+    """Weighs channels by their average and their maximum nearby, or by the average alone (`pooling`).
 
-    Source: Woo et al. 2018, CBAM, with a window in place of the whole picture.
+    One small network for both. Sources: Woo et al. 2018, CBAM; Zhang et al. 2018, RCAN (the average alone);
+    with a window in place of the whole picture, unless `window_px` is 0.
     """
 
-    def __init__(self, channels: int, reduction: int, window_px: int) -> None:
+    def __init__(
+        self, channels: int, reduction: int, window_px: int, pooling: Literal["both", "average"] = "both"
+    ) -> None:
         super().__init__()
+        self.pooling = pooling
         squeezed = max(channels // reduction, 1)
         self.weigh = nn.Sequential(
             nn.Conv2d(channels, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, channels, 1)
         )
         self.window_px = window_px
 
-    def forward(self, features: Float[Tensor, "n channel y x"]) -> Float[Tensor, "n channel y x"]:
+    def forward(self, features: Maps) -> Maps:
         """(n, channel, y, x) to the same."""
-        if self.window_px == 0:
-            average = features.mean(dim=(-2, -1), keepdim=True)
-            highest = features.amax(dim=(-2, -1), keepdim=True)
-        else:
-            average = local_mean(features, self.window_px)
-            highest = _local_maximum(features, self.window_px)
-        return features * torch.sigmoid(self.weigh(average) + self.weigh(highest))
+        weight = self.weigh(
+            local_mean(features, self.window_px)
+            if self.window_px
+            else features.mean(dim=(-2, -1), keepdim=True)
+        )
+        if self.pooling == "both":
+            weight = weight + self.weigh(
+                _local_maximum(features, self.window_px)
+                if self.window_px
+                else features.amax(dim=(-2, -1), keepdim=True)
+            )
+        return features * torch.sigmoid(weight)
 
 
 class SpatialAttention(nn.Module):
@@ -51,37 +63,91 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.weigh = convolution(2, 1, kernel_px)
 
-    def forward(self, features: Float[Tensor, "n channel y x"]) -> Float[Tensor, "n channel y x"]:
+    def forward(self, features: Maps) -> Maps:
         """(n, channel, y, x) to the same."""
         summary = torch.cat((features.mean(dim=1, keepdim=True), features.amax(dim=1, keepdim=True)), dim=1)
         return features * torch.sigmoid(self.weigh(summary))
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions, the attentions, and the input added back."""
+class WindowedAttention(nn.Module):
+    """A layer of window attention for features of any size, continued to whole windows by their own border.
 
-    def __init__(self, settings: NetworkSettings, channels: int, *, attend: bool) -> None:
+    Attributes:
+        look: Which pixels it looks at.
+    """
+
+    def __init__(self, channels: int, window_px: int, *, shift_px: int = 0, overlap_px: int = 0) -> None:
         super().__init__()
-        group, pooled = settings.norm == "group", attend and settings.channel_attention
-        window_px = settings.attention_window_px or 0
+        self.layer = WindowLayer(channels, window_px, shift_px=shift_px, overlap_px=overlap_px)
+        self.side_px, self.look = window_px, self.layer.look
+
+    def forward(self, features: Maps) -> Maps:
+        """(n, channel, y, x) to the same."""
+        height, width = features.shape[-2:]
+        more = [-size % self.side_px for size in (height, width)]
+        whole = functional.pad(features, (0, more[1], 0, more[0]), mode="replicate")
+        return cast(Tensor, self.layer(whole.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)[..., :height, :width])
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, the attentions, and the input added back.
+
+    Attributes:
+        looks: Which pixels its layers look at; None where one of them sees everything.
+    """
+
+    def __init__(self, settings: NetworkSettings, channels: int, *, attend: bool, odd: bool = False) -> None:
+        super().__init__()
+        group = settings.norm == "group"
         body: list[nn.Module] = [convolution(channels, channels)]
         body += [nn.GroupNorm(8, channels)] if group else []
         body += [nn.ReLU(), convolution(channels, channels)]
         body += [nn.GroupNorm(8, channels)] if group else []
-        reach_px = 2
-        if pooled:
-            body.append(ChannelAttention(channels, settings.attention_reduction, window_px))
-            reach_px += window_px // 2
-        if attend and settings.spatial_attention:
-            body.append(SpatialAttention(settings.attention_kernel_px))
-            reach_px += settings.attention_kernel_px // 2
-        # Statistics of the whole picture make every pixel depend on every other.
-        self.reach_px = None if group or (pooled and window_px == 0) else reach_px
-        self.body = nn.Sequential(*body)
+        attentions = _attentions(settings, channels, odd=odd) if attend else []
+        self.body = nn.Sequential(*body, *(module for module, _ in attentions))
+        everywhere = group or any(look is None for _, look in attentions)
+        found = [look for _, look in attentions if look is not None]
+        self.looks: list[Look] | None = None if everywhere else [convolution_look(2), *found]
 
-    def forward(self, features: Float[Tensor, "n channel y x"]) -> Float[Tensor, "n channel y x"]:
+    def forward(self, features: Maps) -> Maps:
         """(n, channel, y, x) to the same."""
         return cast(Tensor, features + self.body(features))
+
+
+def _attentions(
+    settings: NetworkSettings, channels: int, *, odd: bool
+) -> list[tuple[nn.Module, Look | None]]:
+    """The attentions of a block, each with its look (None: everything); `odd` shifts the windows."""
+    if settings.attention == "cbam":
+        found: list[tuple[nn.Module, Look | None]] = []
+        if settings.channel_attention:
+            pooled_px = settings.attention_window_px or 0
+            module = ChannelAttention(
+                channels, settings.attention_reduction, pooled_px, settings.attention_pooling
+            )
+            found.append((module, convolution_look(pooled_px // 2) if pooled_px else None))
+        if settings.spatial_attention:
+            kernel_px = settings.attention_kernel_px
+            found.append((SpatialAttention(kernel_px), convolution_look(kernel_px // 2)))
+        return found
+    if settings.attention == "none":
+        return []
+    window_px = filled(settings, "window_px")
+    shift_px = window_px // 2 if odd else 0
+    if settings.attention == "hspa":
+        similar = HighSimilarityAttention(
+            channels,
+            window_px=window_px,
+            shift_px=shift_px,
+            topk=settings.topk,
+            residual_scale=settings.residual_scale,
+        )
+        return [(similar, similar.look if window_px else None)]
+    if settings.attention == "overlapping_window":
+        wide = WindowedAttention(channels, window_px, overlap_px=window_px // 4)
+        return [(wide, wide.look)]
+    windowed = WindowedAttention(channels, window_px, shift_px=shift_px)
+    return [(windowed, windowed.look)]
 
 
 def attention_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
@@ -90,21 +156,23 @@ def attention_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
     Size `original` is that network as drawn: a 7x7 head, 8 blocks of 64 channels, fusion, log2(scale)
     stages, and the scene itself as only input; the others see the base too and unfold in one step.
     """
-    if settings.channels is None or settings.blocks is None:
-        raise ValueError("network.channels and network.blocks are unset; resolve the recipe first")
-    channels, staged = settings.channels, settings.upsampler == "stages"
-    inputs = 1 + (scale**2 if settings.base_input else 0) + settings.noise_input
+    channels, staged = filled(settings, "channels"), settings.upsampler == "stages"
     first_px = 7 if staged else 3
-    blocks = [
-        ResidualBlock(settings, channels, attend=(i + 1) % settings.attention_every == 0)
-        for i in range(settings.blocks)
-    ]
-    reaches = [block.reach_px for block in blocks if block.reach_px is not None]
+    blocks = []
+    for index in range(filled(settings, "blocks")):
+        attend = (index + 1) % settings.attention_every == 0
+        blocks.append(ResidualBlock(settings, channels, attend=attend, odd=bool(index % 2)))
+    looks: list[Look] | None = [convolution_look(first_px // 2)]
+    for block in blocks:
+        looks = None if looks is None or block.looks is None else looks + block.looks
+    placed = settings.attention in ("window", "overlapping_window", "hspa") and bool(settings.window_px)
+    lattice_px = filled(settings, "window_px") if placed else 1
     body = Chain(
-        convolution(inputs, channels, first_px),
+        convolution(coarse_inputs(settings, scale), channels, first_px),
         *blocks,
         convolution(channels, channels),
-        reach_px=first_px // 2 + sum(reaches) + 1 if len(reaches) == len(blocks) else None,
+        reach_px=None if looks is None else reach_of([*looks, convolution_look(1)], lattice_px),
+        lattice_px=lattice_px,
     )
     return DetailNetwork(
         body,

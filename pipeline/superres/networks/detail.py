@@ -8,12 +8,16 @@ it starts at zero, so an untrained network *is* its base (only the original one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from pipeline.superres.networks.device import in_float32
+
+Maps: TypeAlias = Float[Tensor, "n _ y x"]  # features or inputs; their number may change in one call
 
 
 def local_mean(values: Float[Tensor, "n channel y x"], window_px: int) -> Float[Tensor, "n channel y x"]:
@@ -93,6 +97,11 @@ class DetailNetwork(nn.Module):
         # A sub-pixel may look at the base of the next LR pixel.
         return body + self.mean_window_px // 2 + (1 if self.grid == "hr" else 0)
 
+    @property
+    def lattice_px(self) -> int:
+        """Side of the body's windows in LR pixels, whose place on the scene must not change; 1 without."""
+        return int(getattr(self.body, "lattice_px", 1))
+
     def calibrate(self, *, unit: float, sigma: float | None = None, noise: float | None = None) -> None:
         """Set the units of a scene; `sigma` and `noise` stay what they are where they are not given."""
         self.unit.fill_(unit)
@@ -111,10 +120,10 @@ class DetailNetwork(nn.Module):
 
         `noise` (n, 1, 1, 1), in the units of `lr`, overrides the buffer where a batch mixes scenes.
         """
-        with torch.autocast(device_type=lr.device.type, enabled=False):  # differences of numbers near 300
+        with in_float32(lr.device):  # differences of numbers near 300
             inputs = self._inputs(lr, base, noise)
         hidden = self.body(inputs)
-        with torch.autocast(device_type=lr.device.type, enabled=False):
+        with in_float32(lr.device):
             detail = self.head(hidden.float())
             return cast(Tensor, base.float() + (self.unit * self.sigma) * detail)
 
@@ -135,9 +144,9 @@ class DetailNetwork(nn.Module):
 class Chain(nn.Sequential):
     """Modules in a row that know their reach in pixels of their own grid; None is everywhere."""
 
-    def __init__(self, *modules: nn.Module, reach_px: int | None) -> None:
+    def __init__(self, *modules: nn.Module, reach_px: int | None, lattice_px: int = 1) -> None:
         super().__init__(*modules)
-        self.reach_px = reach_px
+        self.reach_px, self.lattice_px = reach_px, lattice_px
 
 
 def convolution(channels_in: int, channels_out: int, kernel_px: int = 3) -> nn.Conv2d:

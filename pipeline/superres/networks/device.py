@@ -60,6 +60,11 @@ def device_lock(device: torch.device) -> AbstractContextManager[object]:
         return _DEVICE_LOCKS.setdefault(f"{device.type}:{device.index or 0}", threading.Lock())
 
 
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """Inside the block nothing is computed in reduced precision, whatever stands around it."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
 def sees_everything(network: torch.nn.Module) -> bool:
     """Whether a pixel of the answer depends on the whole input, as seed 000's network does.
 

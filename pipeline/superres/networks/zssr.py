@@ -8,7 +8,7 @@ Source: Shocher et al. 2018, "Zero-Shot" Super-Resolution using Deep Internal Le
 
 from __future__ import annotations
 
-from pipeline.recipe_settings import NetworkSettings
+from pipeline.network_settings import NetworkSettings
 from pipeline.superres.networks.detail import Chain, DetailNetwork, alternate, convolution
 
 HIDDEN_LAYERS = 8

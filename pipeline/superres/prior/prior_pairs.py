@@ -18,8 +18,9 @@ from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
+from pipeline.network_settings import NetworkSettings
 from pipeline.recipe import Recipe
-from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
+from pipeline.recipe_settings import PairSettings, TrainSettings
 from pipeline.superres.bases.base import Base, back_projected_base
 from pipeline.superres.networks import detail_unit
 from pipeline.superres.sensing.degrade import Degrade

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from pipeline.recipe_settings import NetworkSettings
+from pipeline.network_settings import NetworkSettings
 from pipeline.superres.networks import build_network
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.training.state import read_header

@@ -2,8 +2,8 @@
 
 import torch
 
+from pipeline.network_settings import NetworkSettings
 from pipeline.recipe import Recipe
-from pipeline.recipe_settings import NetworkSettings
 from pipeline.superres.networks import build_network
 
 
@@ -21,8 +21,8 @@ def wake(network, seed=1):
     return network.eval()
 
 
-def pictures(scale, side=12, seed=0, count=1):
+def pictures(scale, side=12, seed=0, count=1, shape=None):
     generator = torch.Generator().manual_seed(seed)
-    lr = torch.randn(count, 1, side, side, generator=generator)
+    lr = torch.randn(count, 1, *(shape or (side, side)), generator=generator)
     base = torch.nn.functional.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
     return lr, base.detach()

@@ -2,8 +2,9 @@
 
 import torch
 
+from pipeline.network_settings import NetworkSettings
 from pipeline.recipe import Recipe
-from pipeline.recipe_settings import NetworkSettings, PairSettings, TrainSettings
+from pipeline.recipe_settings import PairSettings, TrainSettings
 from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining
 from tests.superres.textures import smooth_noise
 
