@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 BOX_MTF_NYQUIST = 2 / math.pi  # contrast that the detector's square alone keeps at Nyquist
-FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 TYPICAL_PSF_SIGMA_PX = 0.4  # of thermal sensors whose figures are known, without the detector's square
 
 

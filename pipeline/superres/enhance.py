@@ -194,7 +194,9 @@ def _picture(prepared: Prepared, gain: float, beyond: NDArray[np.bool_]) -> Pict
     if not beyond.any() or gain == 0:
         return picture
     # A hot spot lifts the local mean around it, so its neighbors look strange to the network as well.
-    share = uniform_filter(1.0 - _dilate(beyond, RANGE_WINDOW_PX).astype(np.float64), 5, mode="reflect")
+    share = uniform_filter(
+        1.0 - maximum_filter(beyond, RANGE_WINDOW_PX).astype(np.float64), 5, mode="reflect"
+    )
     return dataclasses.replace(
         picture, gain=(np.float32(gain) * np.clip(2 * share - 1, 0, 1)).astype(np.float32)
     )
@@ -212,10 +214,6 @@ def _unsure(prepared: Prepared) -> float:
     """The standard error that is many times the scene's contrast: half of its middle 68 % of values."""
     low, high = np.quantile(prepared.lr[prepared.valid].astype(np.float64), (0.16, 0.84))
     return UNSURE_TIMES * max(float(high - low) / 2, prepared.noise, LEAST_CONTRAST)
-
-
-def _dilate(mask: NDArray[np.bool_], window_px: int) -> NDArray[np.bool_]:
-    return np.asarray(maximum_filter(mask, size=window_px))
 
 
 def _flags(picture: Picture, gain: float, beyond: NDArray[np.bool_], *, wanted: bool) -> NDArray[np.uint8]:

@@ -17,7 +17,6 @@ from jaxtyping import Complex128, Float, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.optics import FWHM_PER_SIGMA, sigma_from_mtf
 from pipeline.superres.sensing.nested_grids import Picture, as_tensor, decimate, like, reference_k, spread
 
 NO_BLUR_HR_PX = 0.05  # the next pixel would get less than 1e-80 of the light
@@ -72,16 +71,6 @@ class Degrade:
         if scale % 2:
             raise ValueError(f"the bicubic reduction is made for even scales, got {scale}")
         return cls(scale, taps, taps, first, first)
-
-    @classmethod
-    def from_mtf(cls, scale: int, mtf_nyquist: float) -> Degrade:
-        """The Gaussian that leaves this contrast at the LR Nyquist frequency, detector's box included."""
-        return cls.gaussian(scale, sigma_from_mtf(mtf_nyquist))
-
-    @classmethod
-    def from_fwhm(cls, scale: int, fwhm_px: float) -> Degrade:
-        """A Gaussian PSF by its full width at half maximum, in LR pixels, without the detector's box."""
-        return cls.gaussian(scale, fwhm_px / FWHM_PER_SIGMA)
 
     @classmethod
     def from_kernel(cls, scale: int, kernel: Float[NDArray[np.floating], "ky kx"]) -> Degrade:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.archive.sensors import SENSORS
+from pipeline.optics import sigma_from_mtf
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Sensor
 from pipeline.settings_sources import load_settings
@@ -45,7 +46,9 @@ def test_a_setting_beats_what_was_found():
 
 
 def test_contrast_at_nyquist_is_another_word_for_the_same_blur():
-    assert choose_blur(SENSOR, DegradeSettings(mtf_nyquist=0.3)).at(2) == Degrade.from_mtf(2, 0.3)
+    assert choose_blur(SENSOR, DegradeSettings(mtf_nyquist=0.3)).at(2) == Degrade.gaussian(
+        2, sigma_from_mtf(0.3)
+    )
 
 
 def test_another_scale_shares_what_was_prepared():
