@@ -201,5 +201,21 @@ def _direct_head(channels: int, scale: int) -> Chain:
 def _local_maximum(features: Tensor, window_px: int) -> Tensor:
     """Maximum over a window, rows first and columns after; the border adds nothing."""
     half = window_px // 2
+    if not torch.is_grad_enabled():
+        rows = functional.pad(features, (0, 0, half, half), value=-math.inf)
+        columns = functional.pad(_running_maximum(rows, window_px, -2), (half, half), value=-math.inf)
+        return _running_maximum(columns, window_px, -1)
+    # The same numbers; in training, the gradient goes to one of the pixels that share the maximum.
     rows = functional.max_pool2d(features, (window_px, 1), stride=1, padding=(half, 0))
     return functional.max_pool2d(rows, (1, window_px), stride=1, padding=(0, half))
+
+
+def _running_maximum(features: Tensor, length: int, axis: int) -> Tensor:
+    """Maximum of every `length` neighbors along an axis: of pairs, of pairs of pairs, and so on."""
+    reached = 1
+    while reached < length:
+        step = min(reached, length - reached)
+        count = features.shape[axis] - step
+        features = torch.maximum(features.narrow(axis, 0, count), features.narrow(axis, step, count))
+        reached += step
+    return features
