@@ -17,6 +17,7 @@ from typing import Annotated
 from pydantic import BaseModel, StringConstraints
 
 from pipeline.archive.discover import Discovery, discover
+from pipeline.archive.product_rules import rule_identity
 from pipeline.files import read_small, text_digest, write_json
 from pipeline.products import layout
 from pipeline.products.publish import read_records, redo_reason
@@ -97,24 +98,27 @@ def plan_night(settings: Settings) -> Plan:
     index = layout.index_products(out, label)
     records = read_records(out, label)
     standing = {
-        record.ref.digest: record
+        _held(record.ref, settings): record
         for record in records
         if record.status in ("refused", "skipped") and record.context in ("", settings.context)
     }
     failed = {record.ref.digest: record for record in records if record.status == "failed"}
     todo, done, ended, again = [], [], [], {}
     for ref in discovery.scenes:
-        if (product := layout.find_product(out, label, ref.digest, index=index)) is not None:
+        rule = rule_identity(Path(ref.files[0]), settings.archive)
+        if (product := layout.find_product(out, label, ref.digest, rule=rule, index=index)) is not None:
             done.append((ref, str(product.relative_to(out))))
-        elif (record := standing.get(ref.digest)) is not None:
+        elif (record := standing.get(_held(ref, settings))) is not None:
             ended.append(record)
         else:
             todo.append(ref)
             if (marked := layout.find_marked(out, label, ref.digest, index=index)) is not None:
                 again[ref.scene_id] = redo_reason(marked)
+            elif layout.find_product(out, label, ref.digest, index=index) is not None:
+                again[ref.scene_id] = "what is said of it has changed since its product was made"
     refused = []
     for ref, reason in discovery.refused:
-        if (record := standing.get(ref.digest)) is not None:
+        if (record := standing.get(_held(ref, settings))) is not None:
             ended.append(record)
         else:
             refused.append((ref, reason))
@@ -131,6 +135,11 @@ def plan_night(settings: Settings) -> Plan:
         failed_before=tuple(failed[ref.digest] for ref in todo if ref.digest in failed),
     )
     return share(plan, settings.run.shard, settings.archive.root) if settings.run.shard else plan
+
+
+def _held(ref: SceneRef, settings: Settings) -> tuple[str, str, str]:
+    """What an earlier refusal holds for: this content under this name and this rule."""
+    return ref.digest, ref.scene_id, rule_identity(Path(ref.files[0]), settings.archive)
 
 
 def share(plan: Plan, shard: str, root: Path) -> Plan:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from pipeline.archive.apart import read_apart
 from pipeline.archive.plausible import ALARM
+from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import EndedReadingError, SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.files import write_json
 from pipeline.grid import Window
 from pipeline.outcomes import outcome, remark
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
-from pipeline.products.publish import find_record, publish, read_record, write_record
+from pipeline.products.publish import find_record, publish, read_record, refuse_taken, write_record
 from pipeline.products.store.statistics import StoreSummary
 from pipeline.products.store.zarr_store import open_store, temperature_name, write_store
 from pipeline.products.view_context import ViewContext
@@ -64,10 +65,12 @@ def process_scene(ref: SceneRef, settings: Settings, *, progress: Progress = qui
         OSError: The output could not be written (disk full); nothing half-done is visible.
     """
     out, label = settings.output.root, settings.recipe.label
-    if (product := layout.find_product(out, label, ref.digest)) is not None:
+    rule = rule_identity(Path(ref.files[0]), settings.archive)
+    if (product := layout.find_product(out, label, ref.digest, rule=rule)) is not None:
         return read_record(product)
     clock = Clock(progress)
     try:
+        refuse_taken(layout.product_folder(out, label, ref), ref.digest)
         clock("read", 0.0)
         scene = read_apart(ref, settings.archive)
         _refuse_too_empty(scene, settings.archive.min_valid_fraction)

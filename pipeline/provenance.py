@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import UnreadableInputError
 from pipeline.files import digests_of
 from pipeline.scene import Scene, SceneRef
@@ -34,6 +35,7 @@ def make_manifest(ref: SceneRef, settings: Settings) -> dict[str, Any]:
     ]
     return {
         "content_digest": ref.digest,
+        "rule": rule_identity(files[0], settings.archive),
         "recipe": settings.recipe.label,
         "recipe_digest": settings.recipe.digest,
         "inputs": inputs,

@@ -7,6 +7,7 @@ the root, so that `info` and a night see the same rule.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -15,6 +16,7 @@ from pathlib import Path
 from pipeline.archive.placement import crs_from_text
 from pipeline.archive.sensors import sensor
 from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.files import text_digest
 from pipeline.radiometry import known_temperature_units
 from pipeline.settings import ArchiveSettings, ProductRule
 
@@ -29,6 +31,18 @@ def product_rule(path: Path, settings: ArchiveSettings) -> ProductRule | None:
         if _fits(parts, ["**", *pattern] if alone or len(pattern) == 1 else pattern):
             return rule
     return None
+
+
+def rule_identity(path: Path, settings: ArchiveSettings) -> str:
+    """Eight digits of what a person says that decides a scene's pixels, "" where nobody says anything.
+
+    Two rules that say the same of a file are one, whatever their patterns and wherever they stand.
+    """
+    rule = product_rule(path, settings)
+    said = {} if rule is None else rule.model_dump(mode="json", exclude={"pattern"}, exclude_defaults=True)
+    ranges = settings.plausible.model_dump(mode="json", exclude_defaults=True)
+    both = {**said, **({"plausible": ranges} if ranges else {})}
+    return text_digest(json.dumps(both, sort_keys=True))[:8] if both else ""
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.files import first_bytes
 from pipeline.scene import SceneRef
 from pipeline.times import from_iso
 
@@ -32,6 +33,7 @@ DAMAGED_PREFIX = ".damaged-"
 REPLACED_PREFIX = ".replaced-"
 REDO = "redo.txt"  # inside a product: a line that says why it is to be made again
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,159}")
+_RULE_LINE = re.compile(rb'"rule": "([0-9a-f]{8})"')
 _DIGEST_LINE = re.compile(rb'"content_digest": "([0-9a-f]{64})"')
 
 
@@ -208,6 +210,7 @@ def find_product(
     recipe_label: str,
     content_digest: str,
     *,
+    rule: str | None = None,
     index: Mapping[str, tuple[Path, ...]] | None = None,
 ) -> Path | None:
     """The published product of this content under this recipe, or None; not one that is to be made again.
@@ -216,10 +219,12 @@ def find_product(
         out: Output root.
         recipe_label: Name and digest of the recipe.
         content_digest: sha256 of the scene's content, hex; the manifest has to hold all of it.
+        rule: Identity of the rule that it must have been made under ("" for none); None for any.
         index: From `index_products`, to walk the folders once for many scenes.
     """
     made = _products_of(out, recipe_label, content_digest, index)
-    return next((product for product in made if not (product / REDO).exists()), None)
+    wanted = (product for product in made if rule is None or manifest_rule(product) == rule)
+    return next((product for product in wanted if not (product / REDO).exists()), None)
 
 
 def find_marked(
@@ -243,12 +248,21 @@ def manifest_digest(product: Path) -> str | None:
 
     Only the head is read: a large scene's manifest lists ten thousand chunks, and a night asks every product.
     """
-    try:
-        with (product / MANIFEST).open("rb") as file:
-            found = _DIGEST_LINE.search(file.read(512))
-    except FileNotFoundError:
-        return None
+    found = _DIGEST_LINE.search(_manifest_head(product))
     return found[1].decode() if found else None
+
+
+def manifest_rule(product: Path) -> str:
+    """Identity of the rule that a product was made under, "" where it was none."""
+    found = _RULE_LINE.search(_manifest_head(product))
+    return found[1].decode() if found else ""
+
+
+def _manifest_head(product: Path) -> bytes:
+    try:
+        return first_bytes(product / MANIFEST, 512)
+    except FileNotFoundError:
+        return b""
 
 
 def _dated(ref: SceneRef) -> Path:

@@ -21,7 +21,7 @@ from typing import Any
 import rasterio
 from rasterio.errors import RasterioIOError
 
-from pipeline.errors import DamagedProductError
+from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.files import digest_of, flush, write_bytes, write_json
 from pipeline.products.layout import (
     DAMAGED_PREFIX,
@@ -30,6 +30,8 @@ from pipeline.products.layout import (
     REDO,
     REPLACED_PREFIX,
     STAGING_PREFIX,
+    manifest_digest,
+    manifest_rule,
     recipe_folder,
     record_path,
     records_folder,
@@ -67,6 +69,7 @@ def publish(staging: Path, final: Path, manifest_extra: Mapping[str, Any]) -> Pa
     stated = stated_digests(staging)  # a moment ago: no large file is read twice
     manifest = {
         "content_digest": manifest_extra["content_digest"],  # first: a night reads only the head
+        "rule": manifest_extra.get("rule", ""),
         "schema": MANIFEST_SCHEMA,
         "run_id": uuid.uuid4().hex,
         "created": now_utc(),
@@ -214,7 +217,8 @@ def _rename(staging: Path, final: Path) -> Path:
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise
-            if reason := redo_reason(final):
+            refuse_taken(final, manifest_digest(staging))
+            if reason := redo_reason(final) or _other_rule(staging, final):
                 log.info("%s: replaced, %s", final.name, reason)
                 _move_aside(final, REPLACED_PREFIX)
             elif _is_sound(final):
@@ -226,6 +230,23 @@ def _rename(staging: Path, final: Path) -> Path:
             continue
         flush(final.parent)
         return final
+
+
+def refuse_taken(final: Path, content_digest: str | None) -> None:
+    """Raises UnusableInputError where another content's product has this name already.
+
+    Both have the same name and the same first eight digits of their digests, which nobody meets by chance.
+    """
+    other = manifest_digest(final)
+    if other is not None and other != content_digest:
+        raise UnusableInputError(
+            f"{final.name}: another content has this name and the first digits of its digest; rename the file"
+        )
+
+
+def _other_rule(staging: Path, final: Path) -> str:
+    same = manifest_rule(staging) == manifest_rule(final) or manifest_digest(final) is None
+    return "" if same else "its rule has changed"
 
 
 def _is_sound(product: Path) -> bool:
