@@ -72,7 +72,8 @@ def compare(
     if not names:
         raise SettingsError("--networks: at least one is wanted; `thermal-sr networks` shows them")
     comparisons = []
-    for scene, scale in product(scenes, (int(word) for word in scales.split(","))):
+    command = shlex.join(["thermal-sr", *sys.argv[1:]])
+    for scale, scene in product((int(word) for word in scales.split(",")), scenes):
         told = [f"recipe.scale={scale}", UNGATED, *(assignments or [])]
         words = {name: comparing.network_words(name, told) for name in names}
         trees = {name: settings_for(scene, None, settings, said) for name, said in words.items()}
@@ -86,16 +87,15 @@ def compare(
                 told=partial(_tell, f"{scene.name} x{scale}"),
             )
         )
-    _show(comparisons, out, shlex.join(["thermal-sr", *sys.argv[1:]]), as_json=as_json)
+        if out is not None:  # after every scene, so that a run that is ended early has told something
+            comparing.write_comparison(comparisons, out, command)
+    _show(comparisons, command, as_json=as_json)
 
 
-def _show(comparisons: list[Comparison], out: Path | None, command: str, *, as_json: bool) -> None:
-    """Files, JSON, tables."""
+def _show(comparisons: list[Comparison], command: str, *, as_json: bool) -> None:
+    """JSON or tables."""
     from pipeline import compare as comparing
 
-    if out is not None:
-        for path in comparing.write_comparison(comparisons, out, command):
-            err_console.print(f"wrote {path}", highlight=False)
     rows = [row.figures for comparison in comparisons for row in comparison.rows]
     if as_json:
         print_json({"command": command, "rows": rows, "means": comparing.mean_rows(comparisons)})

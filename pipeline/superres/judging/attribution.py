@@ -46,9 +46,9 @@ class Attribution:
 
     @property
     def missing_fraction(self) -> float:
-        """By how much the shares' sum misses what the feature gained, relative to it; 0 is complete."""
-        gained = self.end - self.start
-        return abs(float(self.shares.sum()) - gained) / max(abs(gained), 1e-9)
+        """By how much the shares' sum misses what the feature gained, of all shares without their sign."""
+        missing = abs(float(self.shares.sum()) - (self.end - self.start))
+        return missing / max(float(np.abs(self.shares).sum()), 1e-9)
 
     @property
     def diffusion_index(self) -> float:
@@ -92,12 +92,9 @@ def attribute(
         steps: Of the way; more are more exact.
     """
     exact = lr.astype(np.float64)
-    way = [
-        ndimage.gaussian_filter(exact, BLUR_PX * (1 - k / (2 * steps)), mode="reflect")
-        if k < 2 * steps
-        else exact
-        for k in range(2 * steps + 1)
-    ]
+    # The blur falls with the square of what is left of the way: most happens below one pixel.
+    left = [1 - k / (2 * steps) for k in range(2 * steps)]
+    way = [ndimage.gaussian_filter(exact, BLUR_PX * part**2, mode="reflect") for part in left] + [exact]
     shares = np.zeros_like(exact)
     for k in range(steps):
         here = torch.from_numpy(way[2 * k + 1].astype(np.float32)).requires_grad_()

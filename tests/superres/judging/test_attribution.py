@@ -37,6 +37,8 @@ def test_the_shares_add_up_to_what_the_answer_gained(name, feature):
     network = wake(make_network(name, 2, **FEW))
     found = attribute(scene(), enlarger(network), feature)
     assert found.end != found.start
+    gained = found.end - found.start
+    assert abs(found.shares.sum() - gained) < 0.01 * abs(gained)
     assert found.missing_fraction < 0.01
 
 
