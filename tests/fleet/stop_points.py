@@ -123,6 +123,8 @@ def main() -> None:
             f"{left:>6}{ended.kept:>6}{len(ended.behind):>8}",
             flush=True,
         )
+        if ended.code != 128 + number:
+            print(ended.said[-3000:], flush=True)
 
 
 if __name__ == "__main__":
