@@ -45,6 +45,7 @@ class Plan:
         waiting: (path, reason) of files left for a later run.
         duplicates: (path, path of the file with the same content that stands for it).
         left_out: (path, reason) of files that are not wanted: outside the period, or an older edition.
+        no_scenes: How many files have names that are none of a scene's, by their ending.
         again: Why scenes of `todo` that have a product are to be done again, by scene_id.
         failed_before: What scenes of `todo` ended in the last time, where that was a failure.
     """
@@ -56,6 +57,7 @@ class Plan:
     waiting: tuple[tuple[str, str], ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    no_scenes: Mapping[str, int] = field(default_factory=dict)
     again: Mapping[str, str] = field(default_factory=dict)
     failed_before: tuple[Record, ...] = ()
 
@@ -71,7 +73,7 @@ class Plan:
             self.duplicates,
             self.left_out,
         )
-        return sum(len(group) for group in groups)
+        return sum(len(group) for group in groups) + sum(self.no_scenes.values())
 
 
 def check_share(settings: Settings) -> None:
@@ -131,6 +133,7 @@ def plan_night(settings: Settings) -> Plan:
         waiting=tuple(discovery.waiting),
         duplicates=tuple(discovery.duplicates),
         left_out=tuple(discovery.left_out),
+        no_scenes=dict(sorted(discovery.no_scenes.items())),
         again=again,
         failed_before=tuple(failed[ref.digest] for ref in todo if ref.digest in failed),
     )
@@ -165,6 +168,7 @@ def share(plan: Plan, shard: str, root: Path) -> Plan:
         waiting=tuple(entry for entry in plan.waiting if mine_below(entry[0])),
         duplicates=tuple(entry for entry in plan.duplicates if mine_below(entry[0])),
         left_out=tuple(entry for entry in plan.left_out if mine_below(entry[0])),
+        no_scenes=plan.no_scenes if part == "1" else {},
         again=plan.again,
         failed_before=tuple(record for record in plan.failed_before if mine(record.ref.digest)),
     )

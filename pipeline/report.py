@@ -81,6 +81,7 @@ class Report:
             "waiting": len(self.plan.waiting),
             "duplicates": len(self.plan.duplicates),
             "left out": len(self.plan.left_out),
+            "no scenes": sum(self.plan.no_scenes.values()),
         }
 
     @property
@@ -114,6 +115,7 @@ class Report:
             "ended_earlier": [record.to_json() for record in self.plan.ended],
             "waiting": [{"file": path, "reason": reason} for path, reason in self.plan.waiting],
             "duplicates": [{"file": path, "same_as": other} for path, other in self.plan.duplicates],
+            "no_scenes": dict(self.plan.no_scenes),
             "left_out": [{"file": path, "reason": reason} for path, reason in self.plan.left_out],
         }
 

@@ -26,6 +26,17 @@ def write_mixed_archive(folder):
     return folder
 
 
+def test_files_that_are_no_scenes_are_counted_by_their_ending(tmp_path):
+    archive = write_mixed_archive(tmp_path / "archive")
+    before = plan_night(settings_of(archive)).found
+    for name in ("notes.txt", "more.TXT", "below/README", ".hidden", "LC08_L1TP_040028_20140712_MTL.txt"):
+        (archive / name).write_text("")
+    plan = plan_night(settings_of(archive))
+    assert plan.no_scenes == {".txt": 2, "no ending": 1}
+    assert plan.found == before + 3
+    assert sum(plan_night(settings_of(archive, f'run.shard="{k}/3"')).found for k in (1, 2, 3)) == plan.found
+
+
 def shares(archive):
     """For each of three machines the names of what its share holds, by kind."""
     found = []

@@ -12,6 +12,7 @@ import logging
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline.archive.formats.geotiff import what_instead
 from pipeline.archive.formats.netcdf import is_hdf4
 from pipeline.archive.masks import masks_beside
 from pipeline.archive.names import (
+    MTL_SUFFIX,
     companion_layer,
     ecostress_edition,
     looks_like_input,
@@ -58,6 +60,8 @@ class Discovery:
             older edition of an ECOSTRESS tile.
         known: Path to (bytes, latest change in ns, digest, time of acquisition), to be handed to the next
             `discover`; the time is "" where nothing tells it, and None where nobody looked.
+        no_scenes: How many files are there by the ending of their names, which is none of a scene's; hidden
+            files, companions of scenes and our own products are not among them.
     """
 
     scenes: list[SceneRef] = field(default_factory=list)
@@ -65,6 +69,7 @@ class Discovery:
     waiting: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    no_scenes: Counter[str] = field(default_factory=Counter)
     known: dict[str, tuple[int, int, str, str | None]] = field(default_factory=dict)
 
 
@@ -305,6 +310,8 @@ def _walk(settings: ArchiveSettings, found: Discovery) -> Iterator[_Found]:
                 found.waiting.append((entry.path, LINKED_FOLDER))
             elif looks_like_input(entry.name) or partial(entry.name):
                 yield from _file(entry, inside, names, found)
+            elif not entry.name.endswith(MTL_SUFFIX):
+                found.no_scenes[shortened(Path(entry.name).suffix.lower(), 12) or "no ending"] += 1
 
 
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:
