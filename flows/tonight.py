@@ -10,6 +10,7 @@ from typing import Any
 
 from flows.stopping import STOP
 from pipeline.night import Plan, check_share, plan_night
+from pipeline.night_metrics import write_metrics
 from pipeline.report import complete_earlier, make_report, new_run_id, write_report
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
@@ -72,6 +73,11 @@ class Night:
             log.info("report %s", write_report(report, self.settings))
         except OSError as error:  # the disk that ended the scenes is full; the server and the caller hear it
             log.error("report %s could not be written: %s", report["run_id"], error)
+        if (metrics := self.settings.output.metrics) is not None:
+            try:
+                write_metrics(report, self.settings.archive.root.absolute().name, metrics)
+            except OSError as error:
+                log.warning("output.metrics %s could not be written: %s", metrics, error)
         return report
 
 

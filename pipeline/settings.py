@@ -158,6 +158,11 @@ class OutputSettings(Branch):
         True, description="A night with new products rebuilds catalog.json and catalog.csv."
     )
     pages: bool = Field(True, description="Write view.html, the product in a browser, at most 8 MB.")
+    metrics: Path | None = Field(
+        None,
+        description="File of the last night's numbers for Prometheus, read by node exporter's textfile "
+        'collector: "/var/lib/node_exporter/thermal_sr.prom".',
+    )
     institution: str = Field("", description="Who publishes the products; an attribute of the store.")
 
     @model_validator(mode="after")

@@ -2,6 +2,8 @@
 
 import pytest
 
+import flows  # noqa: F401 - its variables for Prefect are there before a test could be blamed for them
+
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory):

@@ -111,8 +111,10 @@ def test_info_says_what_was_understood(tmp_path):
     assert facts["valid_fraction"] == 1.0
 
 
-def test_an_empty_night_says_so_without_a_server(tmp_path):
-    answer = invoke("run", tmp_path, tmp_path / "out")
+def test_an_empty_night_says_so_without_a_server_and_in_its_metrics(tmp_path):
+    metrics = tmp_path / "metrics" / "night.prom"
+    answer = invoke("run", tmp_path, tmp_path / "out", "--set", f"output.metrics={str(metrics)!r}")
+    assert 'outcome="done"} 0' in metrics.read_text()
     assert answer.exit_code == 0
     assert "nothing to do: 0 found" in answer.stdout
 
