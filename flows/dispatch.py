@@ -39,6 +39,7 @@ from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
+BACKFILL = "backfill"
 WORKER_JOB = "thermal-sr-worker"
 ATTEMPTS = 1000
 SLURM_PATIENCE_S = 60.0
@@ -97,6 +98,7 @@ def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
                 idempotency_key=idempotency_key(ref, settings, attempt),
                 flow_run_name=scene_name(ref),
                 tags=scene_tags(ref, settings),
+                work_queue_name=queue_of(settings),
             )
         except ObjectNotFound as error:
             raise SettingsError(
@@ -107,6 +109,14 @@ def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
         if not is_over(run):
             return run
     raise RuntimeError(f"{ref.scene_id}: {ATTEMPTS} attempts have ended without a product")
+
+
+def queue_of(settings: Settings) -> str | None:
+    """The pool's queue for the scenes of a night: a backfill waits until nothing else does.
+
+    The server makes a queue that it does not know, and puts it behind all others.
+    """
+    return BACKFILL if settings.archive.since or settings.archive.until else None
 
 
 def idempotency_key(ref: SceneRef, settings: Settings, attempt: int) -> str:

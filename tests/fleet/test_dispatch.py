@@ -31,6 +31,17 @@ def test_a_run_is_named_after_its_scene(handed_out):
     assert run.name == ref.scene_id
 
 
+def test_a_backfill_waits_behind_the_scenes_of_the_night(client, handed_out, tmp_path):
+    _, settings, run = handed_out
+    write_archive(tmp_path / "old", 2)
+    old = cheap_settings(tmp_path / "old", tmp_path / "out", ['archive.until="2026-01-01"'])
+    earlier = scene_run(next(ref for ref in plan_night(old).todo if "001" in ref.scene_id), old)
+    pool = client.read_deployment_by_name(settings.run.deployment).work_pool_name
+    queues = {queue.name: queue for queue in client.read_work_queues(work_pool_name=pool)}
+    assert (run.work_queue_name, earlier.work_queue_name) == ("default", "backfill")
+    assert queues["default"].priority < queues["backfill"].priority
+
+
 @pytest.mark.parametrize(
     ("state", "same"), [(Running(), True), (Crashed(), True), (Failed(), False), (Completed(), False)]
 )
