@@ -186,7 +186,7 @@ def _submit(settings: Settings, script: Path, options: Sequence[str], arguments:
     home = Path(os.environ.get("THERMAL_SR_HOME", Path(__file__).parents[1]))
     if not (home / script).is_file():
         raise SettingsError(f"setting run.slurm.script: {home / script} does not exist; set THERMAL_SR_HOME")
-    logs = layout.scratch_root(settings.output.root) / "logs"
+    logs = layout.below(settings.output.root, layout.SCRATCH, "logs")
     logs.mkdir(parents=True, exist_ok=True)
     slurm = settings.run.slurm
     site = [f"--partition={slurm.partition}"] if slurm.partition else []

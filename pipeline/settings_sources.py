@@ -190,7 +190,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"settings file {file} does not exist") from error
     except OSError as error:
         raise SettingsError(f"settings file {file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if file.suffix == ".json" else "TOML"
         raise SettingsError(f"settings file {file} is not {kind}: {error}") from error
     if not isinstance(tree, dict):

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import SettingsError
 from pipeline.files import first_bytes
 from pipeline.scene import SceneRef
 from pipeline.times import from_iso
@@ -28,6 +29,7 @@ MANIFEST = "MANIFEST.json"
 RECORD = "record.json"
 CATALOG = "catalog.json"
 TABLE = "catalog.csv"
+SCRATCH = ".scratch"
 STAGING_PREFIX = ".tmp-"
 DAMAGED_PREFIX = ".damaged-"
 REPLACED_PREFIX = ".replaced-"
@@ -127,9 +129,25 @@ class ProductFiles:
         return self.folder / MANIFEST
 
 
+def below(out: Path, *names: str) -> Path:
+    """A path below the output root, on whose way stands no link: it would lead what is written elsewhere.
+
+    Raises:
+        SettingsError: One does.
+    """
+    path = out
+    for name in names:
+        path = path / name
+        if path.is_symlink():
+            raise SettingsError(
+                f"{path} is a link, and below OUT none is followed; remove it, or mount a folder in its place"
+            )
+    return path
+
+
 def product_folder(out: Path, recipe_label: str, ref: SceneRef) -> Path:
     """Where the product of a scene is published."""
-    return out / _safe(recipe_label) / _dated(ref) / _safe(ref.scene_id)
+    return below(out, _safe(recipe_label), *_dated(ref).parts, _safe(ref.scene_id))
 
 
 def make_staging_folder(final: Path) -> Path:
@@ -144,12 +162,12 @@ def make_staging_folder(final: Path) -> Path:
 
 def recipe_folder(out: Path, recipe_label: str) -> Path:
     """Where everything made by one recipe lies."""
-    return out / _safe(recipe_label)
+    return below(out, _safe(recipe_label))
 
 
 def records_folder(out: Path, recipe_label: str) -> Path:
     """Where the records of scenes without a product are kept."""
-    return out / _safe(recipe_label) / "records"
+    return below(out, _safe(recipe_label), "records")
 
 
 def record_path(out: Path, recipe_label: str, scene_id: str) -> Path:
@@ -159,24 +177,24 @@ def record_path(out: Path, recipe_label: str, scene_id: str) -> Path:
 
 def reports_folder(out: Path, recipe_label: str) -> Path:
     """Where the nights' reports are kept."""
-    return out / _safe(recipe_label) / "reports"
+    return below(out, _safe(recipe_label), "reports")
 
 
 def scratch_folder(out: Path, recipe_label: str, scene_id: str) -> Path:
     """Where a scene's training checkpoints are kept until it is published."""
-    return scratch_root(out) / _safe(recipe_label) / _safe(scene_id)
+    return below(out, SCRATCH, _safe(recipe_label), _safe(scene_id))
 
 
 def scratch_root(out: Path) -> Path:
     """Where everything is that may be deleted at any time."""
-    return out / ".scratch"
+    return below(out, SCRATCH)
 
 
 def recipe_folders(out: Path) -> list[Path]:
     """Folders of all recipes under an output root, by name."""
     if not out.is_dir():
         return []
-    return sorted(child for child in out.iterdir() if child.is_dir() and not child.name.startswith("."))
+    return _visible_folders(out)
 
 
 def published_folders(recipe_folder: Path, *, ending: str = "") -> Iterator[Path]:
@@ -278,14 +296,26 @@ def _safe(name: str) -> str:
     return name
 
 
+def left_behind(recipe_folder: Path) -> list[Path]:
+    """Folders in which products were being made, of now and of killed runs; no link is followed to them."""
+    years = _visible_folders(recipe_folder)
+    months = [
+        month for year in years for month in ([year] if year.name == "undated" else _visible_folders(year))
+    ]
+    return [
+        folder for month in months for folder in _folders(month) if folder.name.startswith(STAGING_PREFIX)
+    ]
+
+
 def _visible_folders(folder: Path) -> list[Path]:
+    return [child for child in _folders(folder) if not child.name.startswith(".")]
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Folders in a folder, by name, without links."""
     try:
         with os.scandir(folder) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ]
-    except FileNotFoundError:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [folder / name for name in sorted(names)]

@@ -9,7 +9,6 @@ its own. Kill the machine at any moment: there is a complete product, or none.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import shutil
 import time
@@ -22,20 +21,21 @@ import rasterio
 from rasterio.errors import RasterioIOError
 
 from pipeline.errors import DamagedProductError, UnusableInputError
-from pipeline.files import digest_of, flush, write_bytes, write_json
+from pipeline.files import digest_of, flush, read_small, write_bytes, write_json
 from pipeline.products.layout import (
     DAMAGED_PREFIX,
     MANIFEST,
     RECORD,
     REDO,
     REPLACED_PREFIX,
-    STAGING_PREFIX,
+    left_behind,
     manifest_digest,
     manifest_rule,
     recipe_folder,
     record_path,
     records_folder,
 )
+from pipeline.products.schemas import parse_manifest, parse_record
 from pipeline.products.stac import stated_digests
 from pipeline.products.store.zarr_store import check_complete
 from pipeline.scene import Record
@@ -45,6 +45,23 @@ from pipeline.times import now_utc
 log = logging.getLogger(__name__)
 
 MANIFEST_SCHEMA = "thermal-sr product manifest 1"
+# What a library raises that opens a store whose metadata somebody wrote by hand.
+_ODD = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# A replaced GeoTIFF must not make GDAL ask the network or look into other files.
+_ALONE = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+}
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
@@ -101,10 +118,18 @@ def verify(product: Path) -> None:
     if extra := sorted(present - listed.keys()):
         raise DamagedProductError(f"{product.name}: {extra[0]} is not in the manifest")
     for store in sorted(product.glob("*.zarr")):
-        check_complete(store)
+        try:
+            check_complete(store)
+        except DamagedProductError:
+            raise
+        except _ODD as error:
+            raise DamagedProductError(
+                f"{product.name}: {store.name} is no store of ours: {one_line(error, 120)}"
+            ) from error
     for path in sorted(product.glob("*.tif")):
         try:
-            rasterio.open(path).close()
+            with rasterio.Env(**_ALONE):
+                rasterio.open(path, driver="GTiff").close()
         except RasterioIOError as error:
             raise DamagedProductError(f"{product.name}: {path.name} does not open: {error}") from error
 
@@ -116,14 +141,13 @@ def read_manifest(product: Path) -> dict[str, Any]:
         DamagedProductError: If there is no manifest, or none that can be read.
     """
     try:
-        manifest: dict[str, Any] = json.loads((product / MANIFEST).read_text(encoding="utf-8"))
+        return parse_manifest(read_small(product / MANIFEST))
     except FileNotFoundError:
         raise DamagedProductError(f"{product.name}: {MANIFEST} is missing") from None
+    except OSError as error:
+        raise DamagedProductError(f"{product.name}: {MANIFEST} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DamagedProductError(f"{product.name}: {MANIFEST} is no JSON: {error}") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise DamagedProductError(f"{product.name}: {MANIFEST} lists no files")
-    return manifest
+        raise DamagedProductError(f"{product.name}: {MANIFEST} {error}") from error
 
 
 def mark_for_redo(product: Path, reason: str) -> None:
@@ -150,9 +174,8 @@ def sweep(out: Path, recipe_label: str, older_than_s: float) -> list[Path]:
     The age is that of the youngest thing inside, because a long run keeps writing into the depth of
     its folder. What is younger may be another worker's and stays.
     """
-    removed, root = [], recipe_folder(out, recipe_label)
-    hidden = f"{STAGING_PREFIX}*"
-    for folder in sorted([*root.glob(f"*/*/{hidden}"), *root.glob(f"undated/{hidden}")]):
+    removed = []
+    for folder in left_behind(recipe_folder(out, recipe_label)):
         age_s = time.time() - _youngest(folder)
         if age_s > older_than_s:
             shutil.rmtree(folder, ignore_errors=True)  # another sweep may be faster
@@ -177,16 +200,16 @@ def read_records(out: Path, recipe_label: str) -> list[Record]:
     records = []
     for path in sorted(records_folder(out, recipe_label).glob("[!.]*.json")):
         try:
-            records.append(_parse_record(path))
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("%s: no record of a scene: %s", path.name, error)
+            records.append(parse_record(read_small(path)))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s: no record of a scene: %s", path.name, one_line(error))
     return records
 
 
 def find_record(out: Path, recipe_label: str, scene_id: str) -> Record | None:
     """The record of a scene without a product; None where there is none that can be read."""
     try:
-        return _parse_record(record_path(out, recipe_label, scene_id))
+        return parse_record(read_small(record_path(out, recipe_label, scene_id)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -198,15 +221,9 @@ def read_record(product: Path) -> Record:
         DamagedProductError: If there is none that can be read.
     """
     try:
-        return _parse_record(product / RECORD)
-    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-        raise DamagedProductError(f"{product.name}: {RECORD} cannot be read: {error}") from error
-
-
-def _parse_record(path: Path) -> Record:
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    plain.pop("provenance", None)  # kept beside the record, for people
-    return Record.from_json(plain)
+        return parse_record(read_small(product / RECORD))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedProductError(f"{product.name}: {RECORD} cannot be read: {one_line(error)}") from error
 
 
 def _rename(staging: Path, final: Path) -> Path:
