@@ -47,7 +47,7 @@ _Answer: TypeAlias = tuple[Picture, dict[str, Any]]
 
 PRIOR = "prior"
 MAKING = ("recipe.train.", "recipe.pairs.", "recipe.network.")
-FIGURES = ("rmse_k", "psnr_db", "ssim", "consistency_k", "detail_correlation")
+FIGURES = ("rmse_k", "mae_k", "psnr_db", "ssim", "consistency_k", "detail_correlation")
 COLUMNS = ("scene", "scale", "method", *FIGURES, "parameters", "process_s", "peak_mib", "note")
 SHOWN_PX = 96  # of the truth, a side, in the picture
 

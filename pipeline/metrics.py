@@ -29,6 +29,7 @@ class Accuracy:
 
     Attributes:
         rmse_k: Root mean square error.
+        mae_k: Mean absolute error.
         bias_k: Mean of answer minus truth.
         p99_error_k: 99th percentile of the absolute error.
         psnr_db: Against `peak_k`.
@@ -41,6 +42,7 @@ class Accuracy:
     """
 
     rmse_k: float
+    mae_k: float
     bias_k: float
     p99_error_k: float
     psnr_db: float
@@ -85,6 +87,7 @@ def accuracy(
     gain, correlation = _detail(answer, truth, valid, inner, degrade)
     return Accuracy(
         rmse_k=rmse_k,
+        mae_k=float(np.abs(error).mean()),
         bias_k=float(error.mean()),
         p99_error_k=float(np.percentile(np.abs(error), 99)),
         psnr_db=float(20 * np.log10(max(peak_k, 1e-9) / max(rmse_k, 1e-9))),

@@ -126,3 +126,12 @@ def test_a_shift_is_found_beside_holes_and_unknown_on_a_flat_field():
     moved[holes(moved.shape, share=0.1)] = np.nan
     np.testing.assert_allclose(shift_px(moved, fine), (0.5, 0), atol=0.02)
     assert np.isnan(shift_px(np.full((64, 64), 300.0), np.full((64, 64), 300.0))).all()
+
+
+def test_the_mean_absolute_error_counts_every_pixel_alike():
+    truth = rough((48, 48))
+    rows, columns = np.indices(truth.shape)
+    wrong = truth + np.where((rows + columns) % 2, 0.5, -0.25).astype(np.float32)
+    found = accuracy(wrong, truth, Degrade.gaussian(2, 0.4)(truth), Degrade.gaussian(2, 0.4))
+    assert found.mae_k == pytest.approx(0.375, abs=1e-4)
+    assert found.bias_k == pytest.approx(0.125, abs=1e-4)

@@ -132,3 +132,24 @@ def test_a_recipe_survives_the_way_through_json():
     for told in ((), ("recipe.preset=quality",), ("recipe.preset=original",)):
         recipe = recipe_of(*told)
         assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_zssr_as_published_is_a_recipe():
+    told = (
+        "recipe.prior=none",
+        "recipe.scale=2",
+        "recipe.network.name=zssr",
+        "recipe.network.size=original",
+        "recipe.network.base=bicubic",
+        "recipe.train.schedule=linear_fit",
+        "recipe.train.learning_rate=1e-3",
+        "recipe.train.min_learning_rate=1e-6",
+        "recipe.train.steps=3000",
+        "recipe.pairs.batch=1",
+        "recipe.pairs.crop_px=64",
+        "recipe.infer.reduce=median",
+        "recipe.gate.enabled=false",
+    )
+    recipe = recipe_of(*told).resolved()
+    assert (recipe.network.channels, recipe.infer.reduce, recipe.gate.project) == (64, "median", True)
+    assert set(recipe.acting()) >= {word.split("=")[0].removeprefix("recipe.") for word in told}

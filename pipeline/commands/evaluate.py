@@ -21,6 +21,7 @@ from pipeline.commands.options import (
 
 COLUMNS = {
     "rmse_k": "RMSE K",
+    "mae_k": "MAE K",
     "bias_k": "bias K",
     "psnr_db": "PSNR dB",
     "ssim": "SSIM",
