@@ -137,7 +137,7 @@ def compare(
     for name, way in ways.items():
         told(name)
         rows.append(_row({**about, "method": name}, way, truth, lr, degrade))
-    return Comparison(f"{reference.ref.scene_id} x{degrade.scale}", truth, tuple(rows))
+    return Comparison(f"{reference.ref.scene_id[:20]} x{degrade.scale}", truth, tuple(rows))
 
 
 def _without_learning(method: Callable[[Picture], Picture], lr: Picture) -> _Answer:
