@@ -18,15 +18,18 @@ from flows.commands.serve import serve
 from flows.stopping import leave
 from pipeline.commands.catalog import catalog
 from pipeline.commands.compare import compare
+from pipeline.commands.diff import diff
 from pipeline.commands.evaluate import evaluate
 from pipeline.commands.explain import explain
 from pipeline.commands.export import export
 from pipeline.commands.info import info
+from pipeline.commands.ls import ls
 from pipeline.commands.networks import networks
 from pipeline.commands.options import EXIT_INVALID_INPUT, EXIT_OK, EXIT_USAGE, err_console
 from pipeline.commands.plan import plan
 from pipeline.commands.prune import prune
 from pipeline.commands.redo import redo
+from pipeline.commands.rerun import rerun
 from pipeline.commands.settings import print_settings
 from pipeline.commands.train_prior import train_prior
 from pipeline.commands.verify import verify
@@ -34,8 +37,22 @@ from pipeline.errors import DamagedProductError, SettingsError, UnreadableInputE
 
 VERBS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "Run": {"run": run, "serve": serve, "demo": demo},
-    "Look": {"plan": plan, "info": info, "settings": print_settings, "export": export, "networks": networks},
-    "Check": {"verify": verify, "evaluate": evaluate, "compare": compare, "explain": explain},
+    "Look": {
+        "plan": plan,
+        "ls": ls,
+        "info": info,
+        "settings": print_settings,
+        "export": export,
+        "networks": networks,
+    },
+    "Check": {
+        "verify": verify,
+        "rerun": rerun,
+        "evaluate": evaluate,
+        "compare": compare,
+        "diff": diff,
+        "explain": explain,
+    },
     "Learn": {"train-prior": train_prior},
     "Operate": {"redo": redo, "prune": prune, "catalog": catalog, "doctor": doctor},
 }

@@ -33,6 +33,7 @@ from prefect.exceptions import ObjectNotFound
 from flows.tags import scene_name, scene_tags
 from pipeline.errors import SettingsError
 from pipeline.files import write_json
+from pipeline.forecast import with_job_time
 from pipeline.products import layout
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings
@@ -67,6 +68,8 @@ def dispatch(todo: Sequence[SceneRef], settings: Settings) -> Handed:
     handed: list[SceneRef] = []
     runs: dict[str, UUID] = {}
     try:
+        if todo:
+            settings = with_job_time(todo, settings)
         if todo and settings.run.dispatch == "array":
             submit_array(len(todo), settings)
             handed = list(todo)

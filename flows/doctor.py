@@ -30,8 +30,11 @@ from rasterio.errors import RasterioError
 
 from flows.automations import missing
 from pipeline.errors import SettingsError
+from pipeline.outcomes import set_aside
 from pipeline.process import resolve_device
+from pipeline.products.publish import read_records, redo_reason
 from pipeline.settings import Settings
+from pipeline.upkeep import products_below
 
 Health = Literal["ok", "note", "fault"]
 LEAST_FREE_GB = 5.0
@@ -62,6 +65,7 @@ def examine(settings: Settings) -> list[Finding]:
         torch_and_gpu,
         raster_drivers,
         folders,
+        kept,
         site_file,
         server,
         slurm,
@@ -140,6 +144,23 @@ def folders(settings: Settings) -> Iterator[Finding]:
             f"{folder}, {free_gb:.1f} GB free",
             f"make room: {LEAST_FREE_GB:.0f} GB at least" if short else "",
         )
+
+
+def kept(settings: Settings) -> Iterator[Finding]:
+    """Products that wait to be made again, and scenes that are set aside; no product is read."""
+    out = settings.output.root
+    again = [reason for product in products_below(out) if (reason := redo_reason(product))]
+    damaged = sum(reason.startswith("damaged") for reason in again)
+    if again:
+        found = f"{len(again)} are to be made again, {damaged} of them damaged"
+        yield Finding("kept", "note", found, f"thermal-sr ls {out} --state redo; the next run makes them")
+    records = read_records(out, settings.recipe.label)
+    if aside := [record for record in records if set_aside(record, settings)]:
+        found = f"{len(aside)} scenes failed too often and are set aside, the last: {aside[-1].reason}"
+        mend = f"thermal-sr ls {out} --state failed; mend the cause, then thermal-sr redo {out} -"
+        yield Finding("scenes", "note", _one_line(found), mend)
+    if not again and not aside:
+        yield Finding("kept", "ok", "no product waits to be made again, no scene is set aside")
 
 
 def site_file(_settings: Settings) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from flows.scene import scene
 from flows.states import LEFT
 from flows.stopping import STOP
 from flows.tags import scene_tags
+from pipeline.forecast import may_begin
 from pipeline.night import Plan
 from pipeline.outcomes import failed_record
 from pipeline.scene import Record, SceneRef
@@ -55,9 +56,13 @@ def run_here(plan: Plan, settings: Settings, ended: Callable[[Record], None]) ->
     # Two nights that overlap start at different scenes and find each other's products, not each other's work.
     todo = random.SystemRandom().sample(plan.todo, len(plan.todo))
     away: list[Exception] = []
+    begins = may_begin(todo, settings)
 
     def run_one(ref: SceneRef) -> None:
         if away or STOP.get().heard:
+            return
+        if not begins(ref):
+            log.info("%s: waits, it would likely end after the night's budget", ref.scene_id)
             return
         if (record := _run_one(ref, settings, free, away)) is not None:
             ended(record)

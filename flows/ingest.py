@@ -21,6 +21,7 @@ from flows.progress import server_may_be_away
 from flows.states import night_state
 from flows.tonight import NIGHT, Night, look_through
 from pipeline.errors import SettingsError
+from pipeline.forecast import with_limit, within_budget
 from pipeline.night import cost_remark
 from pipeline.outcomes import refused_record
 from pipeline.products.catalog import write_catalog
@@ -68,6 +69,7 @@ def ingest(settings: dict[str, Any] | None = None) -> State[dict[str, Any]]:
     log.info("%d found, %d to do, %d already done", plan.found, len(plan.todo), len(plan.done))
     if plan.todo and (remark := cost_remark(tree.recipe)):
         log.warning(remark)
+    tree = with_limit(plan.todo, tree)
     for ref, reason in plan.refused:
         night.ended(refused_record(ref, tree, reason))
     handed = Handed()
@@ -75,7 +77,7 @@ def ingest(settings: dict[str, Any] | None = None) -> State[dict[str, Any]]:
     if tree.run.dispatch == "in_place":
         fault = run_here(plan, tree, night.ended)
     else:
-        handed = dispatch(plan.todo, tree)
+        handed = dispatch(within_budget(plan.todo, tree), tree)
         fault = handed.fault
     report = night.write(handed.scenes, fault)
     if handed.scenes and deployment.id:  # nobody sits before a scheduled night

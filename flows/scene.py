@@ -88,7 +88,8 @@ def scene(ref: dict[str, Any], settings: dict[str, Any]) -> State[Any]:
         reason = f"its run was ended {tree.run.max_attempts} times before it was done; see the workers' logs"
         return scene_state(failed_record(reference, tree, reason))
     try:
-        record: Record = sharpen.with_options(retries=tree.run.retries)(reference, tree)
+        bounded = sharpen.with_options(retries=tree.run.retries, timeout_seconds=tree.run.limit_s or None)
+        record: Record = bounded(reference, tree)
     except StoppedError as error:
         return left_state(str(error))
     with server_may_be_away(f"{reference.scene_id}: report"):

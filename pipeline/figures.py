@@ -189,7 +189,9 @@ _ALL = (
     MAX,
     BLOCK_BIAS,
     BLOCK_RMS,
+    Figure("scene_pixels", "count", "Pixels of the scene, with data or without.", on_card=False),
     Figure("peak_memory_mib", "MiB", "Most memory that the process held meanwhile.", on_card=False),
+    Figure("peak_gpu_memory_mib", "MiB", "Most memory of the GPU that was held meanwhile.", on_card=False),
     *FLAGS.values(),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _ALL}

@@ -19,6 +19,7 @@ from pydantic import BaseModel, StringConstraints
 from pipeline.archive.discover import Discovery, discover
 from pipeline.archive.product_rules import rule_identity
 from pipeline.files import read_small, text_digest, write_json
+from pipeline.outcomes import set_aside
 from pipeline.products import layout
 from pipeline.products.publish import read_records, redo_reason
 from pipeline.recipe import PATCH_PX, Recipe
@@ -40,7 +41,8 @@ class Plan:
     Attributes:
         todo: Scenes to process, newest acquisition first.
         done: (scene, product folder below the output root) of scenes with this product already.
-        ended: Earlier refusals and skips that still hold: same content, recipe, archive rules and version.
+        ended: Earlier refusals and skips that still hold (same content, recipe, archive rules and version),
+            and scenes that failed so often in a row that they are set aside.
         refused: (file, reason) of inputs that no reader can take, found now.
         waiting: (path, reason) of files left for a later run.
         duplicates: (path, path of the file with the same content that stands for it).
@@ -102,15 +104,19 @@ def plan_night(settings: Settings) -> Plan:
     standing = {
         _held(record.ref, settings): record
         for record in records
-        if record.status in ("refused", "skipped") and record.context in ("", settings.context)
+        if record.status in ("refused", "skipped") and record.context == settings.context
     }
     failed = {record.ref.digest: record for record in records if record.status == "failed"}
+    standing |= {_held(each.ref, settings): each for each in failed.values() if set_aside(each, settings)}
+    pruned = {
+        record.ref.digest: record for record in records if record.status == "skipped" and not record.context
+    }
     todo, done, ended, again = [], [], [], {}
     for ref in discovery.scenes:
         rule = rule_identity(Path(ref.files[0]), settings.archive)
         if (product := layout.find_product(out, label, ref.digest, rule=rule, index=index)) is not None:
             done.append((ref, str(product.relative_to(out))))
-        elif (record := standing.get(_held(ref, settings))) is not None:
+        elif (record := standing.get(_held(ref, settings)) or pruned.get(ref.digest)) is not None:
             ended.append(record)
         else:
             todo.append(ref)
@@ -186,6 +192,11 @@ def _discover(settings: Settings) -> Discovery:
         except OSError as error:  # a cache: the next night hashes again
             log.warning("digests are not remembered: %s", error)
     return discovery
+
+
+def seen_files(out: Path) -> list[Path]:
+    """Every file of scenes that the last night below an output root saw."""
+    return [Path(path) for path in _read_known(layout.scratch_root(out) / DIGEST_CACHE)]
 
 
 class _Remembered(BaseModel, strict=True):

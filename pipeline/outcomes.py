@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
-from pipeline.products.publish import write_record
+from pipeline.products.publish import find_record, write_record
 from pipeline.scene import Record, SceneRef, Status
 from pipeline.settings import Settings
 from pipeline.stages import Clock
 from pipeline.text import one_line
-from pipeline.times import now_utc
+from pipeline.times import from_iso, now_utc
 
 log = logging.getLogger(__name__)
+
+TOLD_TWICE_S = 30.0
 
 
 def refused_record(ref: SceneRef, settings: Settings, reason: str) -> Record:
@@ -24,13 +27,31 @@ def refused_record(ref: SceneRef, settings: Settings, reason: str) -> Record:
 
 
 def failed_record(ref: SceneRef, settings: Settings, reason: str) -> Record:
-    """The record of a scene whose run ended in an error; it is tried again next time."""
+    """The record of a scene whose run ended in an error; it is tried again until `run.give_up_after`."""
+    out, label = settings.output.root, settings.recipe.label
     record = outcome(ref, settings, "failed", reason)
+    before = find_record(out, label, ref.scene_id)
+    if before is not None and before.status == "failed" and before.context == record.context:
+        record = replace(record, failures=before.failures + (0 if _same_failure(before, record) else 1))
+    else:
+        record = replace(record, failures=1)
     try:
-        write_record(settings.output.root, settings.recipe.label, record)
+        write_record(out, label, record)
     except OSError as error:  # the disk that made the run fail is likely still full: the report says it
         log.warning("%s: its record could not be written: %s", ref.scene_id, error)
     return record
+
+
+def set_aside(record: Record, settings: Settings) -> bool:
+    """Whether a scene failed so often in a row that it is left alone until `redo` or a new version."""
+    most = settings.run.give_up_after
+    return bool(most) and record.failures >= most and record.context == settings.context
+
+
+def _same_failure(before: Record, now: Record) -> bool:
+    """One failure may be told twice: by the run itself, and by the night that waited for it."""
+    apart = from_iso(now.finished) - from_iso(before.finished)
+    return before.reason == now.reason and apart.total_seconds() < TOLD_TWICE_S
 
 
 def outcome(

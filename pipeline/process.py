@@ -62,13 +62,14 @@ def process_scene(ref: SceneRef, settings: Settings, *, progress: Progress = qui
 
     Raises:
         UnreadableInputError: Storage failed; another try may work.
-        OSError: The output could not be written (disk full); nothing half-done is visible.
+        OSError: The output could not be written (disk full), or the scene took longer than `run.limit_s`;
+            nothing half-done is visible.
     """
     out, label = settings.output.root, settings.recipe.label
     rule = rule_identity(Path(ref.files[0]), settings.archive)
     if (product := layout.find_product(out, label, ref.digest, rule=rule)) is not None:
         return read_record(product)
-    clock = Clock(progress)
+    clock = Clock(progress, settings.run.limit_s)
     try:
         refuse_taken(layout.product_folder(out, label, ref), ref.digest)
         clock("read", 0.0)
@@ -120,6 +121,8 @@ def _sharpen(scene: Scene, settings: Settings, clock: Clock) -> Record:
     _refuse_full_disk(scene, settings)
     device = resolve_device(settings.run.device)
     threads = share_threads(settings.run.workers, settings.run.threads)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     kept = KeptTraining(ref, settings)
     with kept.flushed():
         enhancement = enhance(
@@ -131,7 +134,7 @@ def _sharpen(scene: Scene, settings: Settings, clock: Clock) -> Record:
             checkpoint=kept.checkpoint,
             progress=clock,
         )
-    made = {**enhancement.provenance, **outside_provenance(scene, device, threads)}
+    made = {**enhancement.provenance, **outside_provenance(scene, settings, device, threads)}
     enhancement = dataclasses.replace(enhancement, provenance=made)
     final = layout.product_folder(out, label, ref)
     staging = layout.make_staging_folder(final)
@@ -172,6 +175,7 @@ def _fill(
     told = (words.removeprefix(ALARM) for words in enhancement.scene.assumptions if words.startswith(ALARM))
     figures = {**enhancement.figures, **summary.figures(), **_check(enhancement, files.store)}
     figures["range_alarm"] = "; ".join(told)
+    figures |= {"scene_pixels": float(enhancement.scene.temperature.size), **_gpu_memory(settings)}
     context = _context(enhancement, files, settings, summary=summary, figures=figures)
     for number, view in enumerate(VIEWS.values()):
         clock("views", number / len(VIEWS))
@@ -192,6 +196,13 @@ def _fill(
     write_json(files.record, {**record.to_json(), "provenance": enhancement.provenance})
     write_item(context, record)
     return record
+
+
+def _gpu_memory(settings: Settings) -> dict[str, float]:
+    device = resolve_device(settings.run.device)
+    if device.type != "cuda":
+        return {}
+    return {"peak_gpu_memory_mib": float(torch.cuda.max_memory_reserved(device) >> 20)}
 
 
 def _check(enhancement: Enhancement, store: Path) -> Mapping[str, float]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import platform
-from importlib.metadata import version
+import subprocess
+from functools import cache
+from importlib.metadata import distribution, requires, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.requirements import Requirement
 
 from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import UnreadableInputError
 from pipeline.files import digests_of
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import Settings
+from pipeline.superres.networks.device import computes_bfloat16
 
 
 def make_manifest(ref: SceneRef, settings: Settings) -> dict[str, Any]:
@@ -43,14 +49,10 @@ def make_manifest(ref: SceneRef, settings: Settings) -> dict[str, Any]:
     }
 
 
-def outside_provenance(scene: Scene, device: torch.device, threads: int) -> dict[str, Any]:
-    """What is known only outside the science: files, software, machine."""
-    packages = ("thermal-sr", "torch", "numpy", "scipy", "xarray", "zarr", "rasterio", "netCDF4", "dask")
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
+def outside_provenance(
+    scene: Scene, settings: Settings, device: torch.device, threads: int
+) -> dict[str, Any]:
+    """What is known only outside the science: files, settings, software, machine."""
     return {
         "inputs": [Path(file).name for file in scene.ref.files],
         "content_digest": scene.ref.digest,
@@ -58,7 +60,61 @@ def outside_provenance(scene: Scene, device: torch.device, threads: int) -> dict
         "facts": dict(scene.facts),
         "assumptions": list(scene.assumptions),
         "sensor": dataclasses.asdict(scene.sensor),
-        "software": {package: version(package) for package in packages}
-        | {"python": platform.python_version()},
-        "device": {"type": device.type, "name": name, "threads": threads},
+        "settings": {
+            "archive": settings.archive.model_dump(
+                mode="json", exclude={"root", "settle_s", "since", "until"}
+            ),
+            "output": settings.output.model_dump(mode="json", exclude={"root"}),
+            "run": {"tile_px": settings.run.tile_px},
+        },
+        "software": software(),
+        "device": {**described_device(device), "threads": threads},
+    }
+
+
+@cache
+def software() -> dict[str, str]:
+    """The version of our code, the commit it is of, and of every package that it needs."""
+    needed = {Requirement(each).name for each in requires("thermal-sr") or () if "extra ==" not in each}
+    return {
+        "python": platform.python_version(),
+        "thermal-sr": version("thermal-sr"),
+        "commit": commit(),
+        **{package: version(package) for package in sorted(needed)},
+    }
+
+
+def commit() -> str:
+    """The commit of our code: what the installation or THERMAL_SR_COMMIT says, or git; "" where none does.
+
+    " with changes" is added where files differ from the commit.
+    """
+    installed = json.loads(distribution("thermal-sr").read_text("direct_url.json") or "{}")
+    if said := installed.get("vcs_info", {}).get("commit_id") or os.environ.get("THERMAL_SR_COMMIT"):
+        return str(said)
+    here = Path(__file__).parent
+    try:
+        found, changed = (
+            subprocess.run(
+                ["git", "-C", here, *words, "--", here],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            ).stdout.strip()
+            for words in (["log", "-1", "--format=%H"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):  # no git, or a copy of the files
+        return ""
+    return f"{found} with changes" if changed else found
+
+
+def described_device(device: torch.device) -> dict[str, str]:
+    """What computes, as far as it decides how numbers are rounded."""
+    cuda = device.type == "cuda"
+    return {
+        "type": device.type,
+        "name": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        "instructions": "" if cuda else torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": "computed" if computes_bfloat16(device) else "rounded",
     }

@@ -202,6 +202,7 @@ class Record:
             (archive settings, software version): a refusal counts only under the same context; empty
             where it counts under any.
         finished: UTC, ISO 8601 with Z.
+        failures: How often in a row the scene failed, this time included; 0 where it did not.
     """
 
     ref: SceneRef
@@ -214,6 +215,7 @@ class Record:
     assumptions: tuple[str, ...] = ()
     context: str = ""
     finished: str = ""
+    failures: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, the inverse of `from_json`."""

@@ -196,7 +196,7 @@ class SlurmSettings(Branch):
 
 
 class RunSettings(Branch):
-    """Where and how scenes run; nothing here changes a pixel on a CPU."""
+    """Where and how scenes run; nothing here changes a pixel on a CPU, but `tile_px` how it is rounded."""
 
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description='"auto", "cpu", "cuda" or "cuda:1".'
@@ -229,6 +229,17 @@ class RunSettings(Branch):
     )
     retries: int = Field(2, ge=0, le=10, description="Further attempts when storage, not content, fails.")
     max_attempts: int = Field(5, ge=1, description="A scene whose run dies this often is recorded as failed.")
+    give_up_after: int = Field(
+        3,
+        ge=0,
+        description="A scene that fails in so many runs in a row is set aside until `redo`; 0: never.",
+    )
+    limit_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds that a scene may take; 0: ten times what is forecast for the night's longest, "
+        "half an hour at least, once scenes of the recipe have run.",
+    )
     checkpoint_s: float = Field(30.0, gt=0, description="Seconds between training checkpoints.")
     scratch: Path | None = Field(
         None, description="Folder of training checkpoints; beside the products by default."
@@ -240,6 +251,11 @@ class RunSettings(Branch):
         "",
         pattern=r"^(|[1-9]\d{0,4}/[1-9]\d{0,4})$",
         description='"K/N": only the K-th of N equal shares of the archive, told by content; empty: all.',
+    )
+    budget_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds a night may take: no scene begins that would likely end later; 0: any.",
     )
     verify_share: str = Field(
         "",

@@ -36,6 +36,13 @@ STAGES = (
 )
 
 
+def stage_limit_s(stage: str, limit_s: float) -> float:
+    """Seconds that a stage may take of a scene's limit: twice its typical share, a fifth at least."""
+    position = [known.name for known in STAGES].index(stage)
+    start = STAGES[position - 1].end_percent if position else 0.0
+    return limit_s * min(max(2 * (STAGES[position].end_percent - start) / 100, 0.2), 1.0)
+
+
 def percent_done(stage: str, fraction: float) -> float:
     """0 to 100 over the whole scene, when `fraction` (0 to 1) of the stage of that name is done."""
     position = [known.name for known in STAGES].index(stage)
@@ -46,17 +53,24 @@ def percent_done(stage: str, fraction: float) -> float:
 class Clock:
     """Seconds by stage, and the most memory of them all; changes itself.
 
-    It is told of the progress and passes it on: a stage lasts until another one is named.
+    It is told of the progress and passes it on: a stage lasts until another one is named. A scene that takes
+    longer than `limit_s` ends at the next call; 0 lets it take any time.
     """
 
-    def __init__(self, progress: Callable[[str, float], None]) -> None:
-        self._progress = progress
+    def __init__(self, progress: Callable[[str, float], None], limit_s: float = 0.0) -> None:
+        self._progress, self._limit_s = progress, limit_s
         self._stage, self._began_s = "", 0.0
         self._seconds: dict[str, float] = {}
         forget_peak()
 
     def __call__(self, stage: str, fraction: float) -> None:
-        """Name the stage that is worked on and how much of it is done, 0 to 1."""
+        """Name the stage that is worked on and how much of it is done, 0 to 1.
+
+        Raises:
+            TimeoutError: The scene or its stage took longer than its limit.
+        """
+        if self._limit_s and self._stage:
+            self._refuse_late()
         if stage != self._stage:
             self._seconds, self._stage, self._began_s = self._measured(), stage, time.monotonic()
         self._progress(stage, fraction)
@@ -70,6 +84,15 @@ class Clock:
     def peak_mib(self) -> int:
         """Most memory since this clock began, in MiB."""
         return peak_mib()
+
+    def _refuse_late(self) -> None:
+        measured = self._measured()
+        for what, took_s, limit_s in (
+            (f"stage {self._stage}", measured[self._stage], stage_limit_s(self._stage, self._limit_s)),
+            ("the scene", sum(measured.values()), self._limit_s),
+        ):
+            if took_s > limit_s:
+                raise TimeoutError(f"{what} took {took_s:.0f} s, {limit_s:.0f} s are allowed (run.limit_s)")
 
     def _measured(self) -> dict[str, float]:
         if not self._stage:

@@ -13,6 +13,7 @@ from pipeline.commands.options import (
     EXIT_OK,
     EXIT_SOME_FAILED,
     ArchiveArgument,
+    BudgetOption,
     JsonOption,
     OutArgument,
     SetOption,
@@ -39,18 +40,21 @@ def run(
     shard: ShardOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sharpen every scene that has no outcome yet."""
     from flows.night import run_night
     from flows.stopping import exit_code
 
-    tree = settings_for(archive, out, settings, assignments, shard=shard, since=since, until=until)
+    tree = settings_for(
+        archive, out, settings, assignments, budget=budget, shard=shard, since=since, until=until
+    )
     report = run_night(tree, quiet=as_json)
     if as_json:
         print_json(report)
     else:
-        if report["scenes"] or report["waiting"] or report["duplicates"]:
+        if any(report[kind] for kind in ("scenes", "waiting", "duplicates", "left")):
             out_console.print(report_table(report))
         for fault in report["faults"]:
             err_console.print(escape(f"the night ended early: {fault}"), style="red", highlight=False)
@@ -76,6 +80,7 @@ def report_table(report: dict[str, Any]) -> Table:
         (row["file"], "duplicate", f"same content as {one_line(Path(row['same_as']).name)}")
         for row in report["duplicates"]
     ]
+    rows += [(ref["files"][0], "waits", "left for the next run") for ref in report["left"]]
     for file, outcome, reason in rows:
         table.add_row(escape(one_line(Path(file).name)), outcome, "", "", escape(reason))
     return table

@@ -6,5 +6,6 @@ A verb imports at its top only what is quick to import, so that `--help` and a w
     plan, info   look before you run                verify, evaluate   is it whole, is it right
     settings     every setting                      train_prior        a prior from archives
     redo         take scenes, make products, again  catalog            the table of all products
-    prune        old products, listed and deleted
+    prune        old products, listed and deleted      rerun         made again, are the pixels equal
+    diff         what another recipe changed          ls             scenes by how they ended
 """

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from pipeline.errors import SettingsError
 from pipeline.text import one_line
+from pipeline.times import duration_s
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -39,6 +40,9 @@ UntilOption = Annotated[
 ShardOption = Annotated[
     str | None, typer.Option("--shard", metavar="K/N", help="The K-th of N equal shares of the archive.")
 ]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", metavar="TIME", help="How long it may take: 6h, 90min, 1h30m.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 
@@ -47,6 +51,8 @@ def settings_for(
     out: Path | None,
     file: Path | None,
     assignments: Sequence[str] | None,
+    *,
+    budget: str | None = None,
     **options: str | None,
 ) -> Settings:
     """The settings of a command; what its arguments name wins over the file.
@@ -56,6 +62,7 @@ def settings_for(
         out: Where products are; None for a command that has nothing to do with them.
         file: What `--settings` names.
         assignments: What `--set` says.
+        budget: What `--budget` says; None where it is not given.
         options: Values of `--since`, `--until` and `--shard`; None where they are not given.
 
     Raises:
@@ -65,6 +72,8 @@ def settings_for(
 
     branch = {"since": "archive", "until": "archive", "shard": "run"}
     given = [f"{branch[name]}.{name}={json.dumps(value)}" for name, value in options.items() if value]
+    if budget is not None:
+        given.append(f"run.budget_s={_seconds(budget)}")
     settings = load_settings(file, [*(assignments or ()), *given])
     if archive is not None:
         try:
@@ -80,6 +89,13 @@ def settings_for(
             raise SettingsError(f"OUT {root} is a file; a folder for the products is wanted")
         settings = settings.model_copy(update={"output": settings.output.model_copy(update={"root": root})})
     return settings
+
+
+def _seconds(budget: str) -> float:
+    try:
+        return duration_s(budget)
+    except ValueError as error:
+        raise SettingsError(f"--budget: {error}") from error
 
 
 def print_json(plain: Any) -> None:

@@ -1,15 +1,18 @@
-"""`plan`: what a run would do with every file, and why."""
+"""`plan`: what a run would do with every file, why, and how long it would take."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.commands.options import (
     ArchiveArgument,
+    BudgetOption,
     JsonOption,
     OutArgument,
     SetOption,
@@ -22,9 +25,12 @@ from pipeline.commands.options import (
     settings_for,
 )
 from pipeline.text import one_line
+from pipeline.times import in_words, iso_utc
 
 if TYPE_CHECKING:
+    from pipeline.forecast import Expected
     from pipeline.night import Plan
+    from pipeline.settings import Settings
 
 
 def plan(
@@ -35,45 +41,110 @@ def plan(
     shard: ShardOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    budget: BudgetOption = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", metavar="FILE", help="Write the scenes' outlines as GeoJSON.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what `run` would do with every file, and why.
+    """Say what `run` would do with each file, why and how long.
 
-    Nothing is written but the digests that are remembered, and those only where OUT exists.
+    Nothing is written but digests and sizes that are remembered, and those only where OUT exists.
     """
+    from pipeline.forecast import expect, fitting, learn
     from pipeline.night import cost_remark, plan_night
 
-    tree = settings_for(archive, out, settings, assignments, shard=shard, since=since, until=until)
+    tree = settings_for(
+        archive, out, settings, assignments, budget=budget, shard=shard, since=since, until=until
+    )
     night = plan_night(tree)
-    rows = _rows(night)
+    forecast = learn(tree)
+    expected = {each.scene_id: each for each in expect(night.todo, tree, forecast)}
+    budget_s = tree.run.budget_s
+    fit = fitting(list(expected.values()), budget_s, _at_a_time(tree)) if budget_s else set(expected)
+    rows = _rows(night, expected, fit)
+    total = {**_total([expected[name] for name in expected if name in fit], tree), "ground": forecast.ground}
+    if map_file is not None:
+        from pipeline.plan_map import write_map
+
+        write_map(map_file, night, rows, tree)
     if as_json:
-        print_json({"recipe": tree.recipe.label, "found": night.found, "files": rows})
+        plain = {"recipe": tree.recipe.label, "found": night.found, "forecast": total, "files": rows}
+        print_json(plain)
         return
-    table = Table("file", "what happens", "why", title=f"{night.found} found, {len(night.todo)} to do")
+    table = Table(
+        "file", "what happens", "time", "GB", "why", title=f"{night.found} found, {len(night.todo)} to do"
+    )
     for row in rows:
-        table.add_row(*(escape(one_line(row[name])) for name in ("file", "action", "reason")))
+        numbers = (in_words(row["seconds"]), f"{row['gigabytes']:.2f}") if "seconds" in row else ("", "")
+        first, *others = (escape(one_line(row[name])) for name in ("file", "action", "reason"))
+        table.add_row(first, others[0], *numbers, others[1])
     out_console.print(table)
-    if night.todo and (remark := cost_remark(tree.recipe)):
-        out_console.print(escape(remark))
+    if night.todo:
+        _say_total(total, len(fit), len(expected) - len(fit))
+        if remark := cost_remark(tree.recipe):
+            out_console.print(escape(remark))
 
 
-def _rows(night: Plan) -> list[dict[str, str]]:
-    rows = [
-        (
-            ref.files[0],
-            ref.scene_id,
-            "process",
-            night.again.get(ref.scene_id, f"new to this recipe, {ref.reader}"),
-        )
-        for ref in night.todo
-    ]
-    rows += [(ref.files[0], ref.scene_id, "leave", f"done: {product}") for ref, product in night.done]
+def _say_total(total: dict[str, Any], scenes: int, waiting: int) -> None:
+    gpu = f", {total['gpu_memory_gb']:.1f} GB of GPU memory" if total["gpu_memory_gb"] else ""
+    out_console.print(
+        f"{scenes} scenes: {in_words(total['seconds'])}, {total['gigabytes']:.2f} GB{gpu}; "
+        f"begun now, done at {total['end']} ({total['ground']})",
+        highlight=False,
+    )
+    if waiting:
+        out_console.print(f"{waiting} scenes wait: the budget ends before them", highlight=False)
+
+
+def _total(expected: list[Expected], settings: Settings) -> dict[str, Any]:
+    from pipeline.forecast import night_s
+
+    seconds = night_s(expected, _at_a_time(settings))
+    return {
+        "scenes": len(expected),
+        "seconds": round(seconds, 1),
+        "gigabytes": round(sum(each.size for each in expected) / 1e9, 4),
+        "gpu_memory_gb": round(max((each.gpu_memory_mib for each in expected), default=0.0) / 1024, 2),
+        "end": iso_utc(datetime.now(UTC) + timedelta(seconds=seconds)),
+    }
+
+
+def _at_a_time(settings: Settings) -> int:
+    from pipeline.forecast import at_a_time
+
+    return at_a_time(settings)
+
+
+def _rows(night: Plan, expected: dict[str, Expected], fit: set[str]) -> list[dict[str, Any]]:
+    rows = []
+    for ref in night.todo:
+        reason = night.again.get(ref.scene_id, f"new to this recipe, {ref.reader}")
+        action = "process" if ref.scene_id in fit else "wait"
+        row = _row(ref.files[0], ref.scene_id, action, reason if action == "process" else "beyond the budget")
+        each = expected[ref.scene_id]
+        gpu_gb = each.gpu_memory_mib / 1024
+        numbers = {"seconds": each.seconds, "gigabytes": each.size / 1e9, "gpu_memory_gb": gpu_gb}
+        rows.append({**row, **{name: round(value, 4) for name, value in numbers.items()}})
+    rows += [_row(ref.files[0], ref.scene_id, "leave", f"done: {product}") for ref, product in night.done]
     for record in night.ended:
-        reason = f"{record.status} earlier: {record.reason}"
-        rows.append((record.ref.files[0], record.ref.scene_id, "leave", reason))
-    rows += [(ref.files[0], ref.scene_id, "refuse", reason) for ref, reason in night.refused]
-    rows += [(path, "", "wait", reason) for path, reason in night.waiting]
-    rows += [(path, "", "leave", f"same content as {Path(other).name}") for path, other in night.duplicates]
-    rows += [(path, "", "leave", reason) for path, reason in night.left_out]
-    names = ("path", "scene_id", "action", "reason")
-    return [{"file": Path(row[0]).name, **dict(zip(names, row, strict=True))} for row in rows]
+        earlier = f"failed {record.failures} times, set aside until `redo`" if record.failures else ""
+        reason = f"{earlier or f'{record.status} earlier'}: {record.reason}"
+        rows.append(_row(record.ref.files[0], record.ref.scene_id, "leave", reason))
+    rows += [_row(ref.files[0], ref.scene_id, "refuse", reason) for ref, reason in night.refused]
+    rows += [_row(path, "", "wait", reason) for path, reason in night.waiting]
+    rows += [
+        _row(path, "", "leave", f"same content as {Path(other).name}") for path, other in night.duplicates
+    ]
+    rows += [_row(path, "", "leave", reason) for path, reason in night.left_out]
+    return rows
+
+
+def _row(path: str, scene_id: str, action: str, reason: str) -> dict[str, Any]:
+    return {
+        "file": Path(path).name,
+        "path": path,
+        "scene_id": scene_id,
+        "action": action,
+        "reason": reason,
+    }

@@ -36,6 +36,9 @@ def redo(
         ),
     ] = "",
     damaged: Annotated[bool, typer.Option("--damaged", help="Products that `verify` calls damaged.")] = False,
+    older_than_version: Annotated[
+        str, typer.Option("--older-than-version", metavar="V", help="Products of older code: 0.2.0.")
+    ] = "",
     settings: SettingsOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
@@ -46,14 +49,17 @@ def redo(
     again if its scene still lies in the archive.
     """
     tree = settings_for(None, out, settings, assignments)
-    if not (names or error or damaged):
-        raise SettingsError("redo: say which: names, - for a list, --error TEXT or --damaged")
+    if not (names or error or damaged or older_than_version):
+        options = "--error TEXT, --damaged or --older-than-version V"
+        raise SettingsError(f"redo: say which: names, - for a list, {options}")
     root, label = tree.output.root, tree.recipe.label
     rows = list(_asked_for(root, [] if not names else _lines(names)))
     if error:
         rows += _forgotten(root, label, error)
     if damaged:
         rows += _damaged(root)
+    if older_than_version:
+        rows += _older(root, older_than_version)
     if as_json:
         print_json({"recipe": label, "taken_again": rows})
         return
@@ -107,3 +113,25 @@ def _damaged(out: Path) -> Iterator[dict[str, str]]:
 
     for product, reason in mark_damaged(out, "", datetime.now(UTC).date()):
         yield {"scene": product.name, "state": "damaged", "reason": reason}
+
+
+def _older(out: Path, version: str) -> Iterator[dict[str, str]]:
+    from packaging.version import InvalidVersion, Version
+
+    from pipeline.errors import DamagedProductError
+    from pipeline.products.publish import mark_for_redo, read_manifest
+    from pipeline.upkeep import products_below
+
+    try:
+        least = Version(version)
+    except InvalidVersion as error:
+        raise SettingsError(f"--older-than-version {version!r}: a version is wanted, as 0.2.0") from error
+    for product in products_below(out):
+        try:
+            made_by = str(read_manifest(product).get("code_version", "0"))
+            old = Version(made_by) < least
+        except (DamagedProductError, InvalidVersion):
+            made_by, old = "an unknown version", True
+        if old:
+            mark_for_redo(product, f"made by {made_by}, older than {version}")
+            yield {"scene": product.name, "state": "published", "reason": f"made by {made_by}"}
