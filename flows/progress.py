@@ -6,6 +6,7 @@ A listener is a context variable because flow parameters must be plain JSON.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ Listener = Callable[[str, float, str], None]
 
 LISTENER: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
 
+SAY_EVERY_S = 30.0  # where no bar shows it
 _COARSE_PERCENT = 10.0
 
 
@@ -41,6 +43,7 @@ class SceneProgress:
             waiting = f"{scene_id}: waiting"
             self._artifact = create_progress_artifact(progress=0.0, key=key, description=waiting)
         self._sent_percent, self._sent_stage = 0.0, ""
+        self._said_s = time.monotonic()
         self._listener = LISTENER.get()
 
     def __call__(self, stage: str, fraction: float) -> None:
@@ -53,6 +56,9 @@ class SceneProgress:
         percent = percent_done(stage, fraction)
         if self._listener is not None:
             self._listener(self._scene_id, percent, stage)
+        elif time.monotonic() - self._said_s >= SAY_EVERY_S:
+            log.info("%s: %s, %.0f %%", self._scene_id, stage, percent)
+            self._said_s = time.monotonic()
         news = stage != self._sent_stage or percent - self._sent_percent >= _COARSE_PERCENT or percent >= 100
         if news:
             self._send(percent, stage)
@@ -63,7 +69,7 @@ class SceneProgress:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, StoppedError):
             self._send(self._sent_percent, "left for the next run")
-        elif error is not None:
+        elif isinstance(error, Exception):  # a worker's scene that is handed back ends in another kind
             self.ended("failed")
 
     def ended(self, outcome: str) -> None:
