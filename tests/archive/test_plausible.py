@@ -201,6 +201,15 @@ def test_a_classic_netcdf_cut_short_is_refused_and_a_whole_one_is_read(form, unl
         read(path)
 
 
+@pytest.mark.parametrize("missing", [1, 20, 150])
+def test_a_geotiff_that_was_cut_behind_its_pixels_is_refused(missing, tmp_path):
+    path = write_tif(tmp_path / "one.tif", GROUND, units="K")
+    content = path.read_bytes()
+    path.write_bytes(content[:-missing])
+    with pytest.raises(UnusableInputError, match=rf"is cut short: .*the file has {len(content) - missing}"):
+        read(path)
+
+
 def test_a_crs_without_a_transform_asks_for_one(tmp_path):
     path = tmp_path / "one.npz"
     np.savez(path, data=GROUND, units="K")

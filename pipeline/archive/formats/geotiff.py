@@ -24,6 +24,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, Ra
 
 from pipeline.archive.bounds import refuse_bomb
 from pipeline.archive.decode import Stored, stated
+from pipeline.archive.formats.tiff_tags import refuse_cut_short
 from pipeline.archive.placement import Placement, checked_transform, crs_from_text
 from pipeline.errors import UnusableInputError
 from pipeline.files import first_bytes
@@ -106,6 +107,7 @@ def read_geotiff(path: Path, settings: ArchiveSettings, rule: ProductRule | None
     """
     if not is_tiff(path):
         raise UnusableInputError(f"is no TIFF: {what_instead(path)}")
+    refuse_cut_short(path)
     try:
         with rasterio.Env(**_ALONE), _open(path) as dataset:
             return _read(dataset, path, settings, rule)
