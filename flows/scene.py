@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ def scene(ref: dict[str, Any], settings: dict[str, Any]) -> State[Any]:
         reason = f"its run was ended {tree.run.max_attempts} times before it was done; see the workers' logs"
         return scene_state(failed_record(reference, tree, reason))
     try:
-        bounded = sharpen.with_options(retries=tree.run.retries, timeout_seconds=tree.run.limit_s or None)
+        # Beside the clock of the stages; in another thread Prefect could not end it, and warns each time.
+        limit_s = tree.run.limit_s if threading.current_thread() is threading.main_thread() else 0.0
+        bounded = sharpen.with_options(retries=tree.run.retries, timeout_seconds=limit_s or None)
         record: Record = bounded(reference, tree)
     except StoppedError as error:
         return left_state(str(error))
