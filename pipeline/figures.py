@@ -57,7 +57,9 @@ class Figure:
 
 _SIGNS: Mapping[Unit, str] = {"fraction": "%", "ratio": "", "count": ""}
 
-GAIN = Figure("gain", "ratio", "Share of the network's detail in the product; 0 is the base alone.")
+GAIN = Figure(
+    "gain", "ratio", "Share of the network's detail in the product: 0 is the base alone, at most 1.5."
+)
 SKILL = Figure(
     "selftest_skill_vs_base", "ratio", "Share of the base's error avoided in the self-test, one scale up."
 )

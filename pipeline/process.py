@@ -21,7 +21,7 @@ from pipeline.archive.apart import read_apart
 from pipeline.archive.plausible import ALARM
 from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import EndedReadingError, SettingsError, SkippedSceneError, UnusableInputError
-from pipeline.files import write_json
+from pipeline.files import write_bytes, write_json
 from pipeline.grid import Window
 from pipeline.outcomes import outcome, remark
 from pipeline.products import layout
@@ -171,6 +171,8 @@ def _fill(
             sharpened=output.sharpened,
             scheduler=scheduler,
         )
+    if output.weights and enhancement.weights:
+        write_bytes(files.weights, enhancement.weights)
     clock("check", 0.0)
     told = (words.removeprefix(ALARM) for words in enhancement.scene.assumptions if words.startswith(ALARM))
     figures = {**enhancement.figures, **summary.figures(), **_check(enhancement, files.store)}

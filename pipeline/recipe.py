@@ -38,20 +38,20 @@ LARGEST_SEED = 2**63 - 1
 # The original gives x4, x8, x16; x2 continues the row.
 CROP_PX: Mapping[int, int] = {2: 64, 4: 64, 8: 48, 16: 32}
 PATCH_PX: Mapping[int, int] = {2: 128, 4: 128, 8: 96, 16: 64}
-# From x4 on a scene has few pairs of its own: 300 steps cost 2.8 % of RMSE against 100, ungated.
+# From nothing. From x4 on a scene has few pairs of its own: ungated, 300 steps cost 2.8 % against 100.
 STEPS: Mapping[str, Mapping[int, int]] = {
     "fast": dict.fromkeys((2, 4, 8, 16), 60),
     "balanced": {2: 300, 4: 100, 8: 100, 16: 100},
     "quality": {2: 600, 4: 150, 8: 150, 16: 150},
     "original": {2: 15_000, 4: 15_000, 8: 20_000, 16: 25_000},
 }
-STEPS_FROM_PRIOR: Mapping[int, int] = {2: 300, 4: 100, 8: 100, 16: 100}
+STEPS_FROM_PRIOR: Mapping[str, int] = {"fast": 40, "balanced": 100, "quality": 400, "original": 400}
 FROM_PRIOR: Mapping[str, Any] = {"train": {"learning_rate": 3e-4}}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"infer": {"self_ensemble": False}},
     "balanced": {},
-    "quality": {"detail": "trained", "network": {"size": "standard"}},
+    "quality": {"network": {"size": "standard"}},
     "original": {
         "prior": "none",
         "pairs": {"model": "original", "batch": 1, "photometric_probability": 0.3},
@@ -83,7 +83,7 @@ class Recipe(Branch):
     detail: Detail | None = Field(
         None,
         description="Where detail comes from: a prior alone, a network trained on this scene (starting from "
-        "the prior), or none; unset: by the preset, and trained where prior is none.",
+        "the prior), or none; unset: prior under the preset fast, else trained.",
     )
     prior: Annotated[str, NETWORK] = Field(
         "shipped", description='"shipped", "none", or the path of a prior made by `thermal-sr train-prior`.'
@@ -113,7 +113,7 @@ class Recipe(Branch):
         preset = str(given.get("preset", "balanced"))
         below = PRESETS.get("original" if preset == "seed" else preset, {})
         choice: dict[str, Any] = {"detail": None, "prior": "shipped", **below, **given}
-        if choice["prior"] != "none" and choice["detail"] == "trained":
+        if choice["prior"] != "none" and _detail(choice["detail"], choice["prior"], preset) == "trained":
             below = _merge(FROM_PRIOR, below)
         return _merge(below, given)
 
@@ -143,9 +143,9 @@ class Recipe(Branch):
 
     def resolved(self) -> Recipe:
         """The recipe with every setting that depends on another one filled in."""
-        detail, network = _detail(self.detail, self.prior), self.network
+        detail, network = _detail(self.detail, self.prior, self.preset), self.network
         started = detail == "trained" and self.prior != "none"
-        steps = STEPS_FROM_PRIOR if started else STEPS[self.preset]
+        steps = STEPS_FROM_PRIOR[self.preset] if started else STEPS[self.preset][self.scale]
         crop_px = CROP_PX[self.scale] if self.pairs.model == "original" else 24
         return self.model_copy(
             update={
@@ -155,7 +155,7 @@ class Recipe(Branch):
                 ),
                 "pairs": _filled(self.pairs, {"crop_px": crop_px}),
                 "infer": _filled(self.infer, {"patch_px": PATCH_PX[self.scale], "context_px": 0}),
-                "train": _filled(self.train, {"steps": steps[self.scale]}),
+                "train": _filled(self.train, {"steps": steps}),
             }
         )
 
@@ -190,9 +190,9 @@ class Recipe(Branch):
         return found
 
 
-def _detail(detail: Any, prior: Any) -> Detail:
+def _detail(detail: Any, prior: Any, preset: str) -> Detail:
     """What `recipe.detail` is where it is unset."""
-    return detail or ("trained" if prior == "none" else "prior")
+    return detail or ("prior" if preset == "fast" and prior != "none" else "trained")
 
 
 def _filled(branch: Any, values: Mapping[str, Any]) -> Any:

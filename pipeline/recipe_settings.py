@@ -58,6 +58,7 @@ def when(name: str, *values: Any) -> When:
 
 TRAINED = when("detail", "trained")
 NETWORK = when("detail", "prior", "trained")
+FROM_PRIOR = When(("prior",), other=("none",))
 ALONE = when("prior", "none")  # starting from a prior, the network is the prior's
 PATCHES = When(("infer.mode",), other=("whole",))
 HELD_OUT = When(("gate.enabled", "pairs.model"), (True, "original"))  # the original is judged without
@@ -177,6 +178,9 @@ class TrainSettings(Branch):
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate.")
     min_learning_rate: float = Field(1e-6, ge=0, description="Where the schedule ends.")
     weight_decay: float = Field(1e-4, ge=0, description="Share of the rate by which weights shrink a step.")
+    pull: Annotated[float, FROM_PRIOR] = Field(
+        0.0, ge=0, description="Share of the rate by which weights go back to the prior's a step."
+    )
     schedule: Literal["one_cycle", "cosine", "step", "linear_fit"] = Field(
         "one_cycle", description="Learning rate over the steps."
     )

@@ -169,6 +169,7 @@ class Enhancement:
         fallback: Why the network is off everywhere, or "" where it is used.
         check: Judges what was written: given a reader of windows of the *fine* grid in kelvin, how far the
             degraded product is from the scene; None where nobody can tell.
+        weights: The network that this scene taught, as bytes of a prior's file; empty where it taught none.
     """
 
     scene: Scene
@@ -178,6 +179,7 @@ class Enhancement:
     figures: Mapping[str, float | str | None] = field(default_factory=dict)
     fallback: str = ""
     check: Callable[[Callable[[Window], NDArray[np.float32]]], Mapping[str, float]] | None = None
+    weights: bytes = b""
 
     @property
     def grid(self) -> Grid:

@@ -163,6 +163,10 @@ class OutputSettings(Branch):
         description="File of the last night's numbers for Prometheus, read by node exporter's textfile "
         'collector: "/var/lib/node_exporter/thermal_sr.prom".',
     )
+    weights: bool = Field(
+        False,
+        description="Keep the network that a scene taught beside its product; it may serve as a prior.",
+    )
     institution: str = Field("", description="Who publishes the products; an attribute of the store.")
 
     @model_validator(mode="after")

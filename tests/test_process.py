@@ -19,6 +19,7 @@ from pipeline.products.publish import verify
 from pipeline.settings_sources import load_settings
 from pipeline.simulate import write_demo_archive
 from pipeline.stages import STAGES
+from pipeline.superres.prior.weights import Prior
 
 QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0", "run.threads=1")
 
@@ -123,6 +124,24 @@ def test_another_recipe_is_another_product(night, tmp_path):
     settings, _ = night
     other = settings_for(settings.archive.root, settings.output.root, "recipe.seed=3")
     assert len(plan_night(other).todo) == 4
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_network_that_a_scene_taught_is_kept_on_request(tmp_path, wanted):
+    lr = 290 + 5 * np.random.default_rng(0).random((48, 48), dtype=np.float32)
+    place = {"crs": "EPSG:32633", "transform": [70, 0, 500_000, 0, -70, 5e6]}
+    np.savez(tmp_path / "scene.npz", temperature=lr, units="K", **place)
+    few_steps = ("recipe.detail=trained", "recipe.train.steps=3", "recipe.gate.enabled=false")
+    settings = settings_for(tmp_path, tmp_path / "out", *few_steps, f"output.weights={wanted}".lower())
+    (ref,) = discover(settings.archive).scenes
+    product = settings.output.root / process_scene(ref, settings).product
+    verify(product)
+    kept = product / "weights.safetensors"
+    assert kept.exists() == wanted
+    if wanted:
+        told = (*few_steps, "recipe.scale=2", f"recipe.prior={kept}")
+        assert load_settings(assignments=told, environment={}).recipe.prior_sha256
+        assert Prior.load(kept.read_bytes()).fed_by(ref.digest)
 
 
 def test_a_file_that_changes_while_it_is_sharpened_makes_no_product(tmp_path):

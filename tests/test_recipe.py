@@ -16,8 +16,10 @@ def recipe_of(*assignments):
 @pytest.mark.parametrize(
     ("told", "detail"),
     [
-        ((), "prior"),
+        ((), "trained"),
         (("recipe.preset=fast",), "prior"),
+        (("recipe.preset=fast", "recipe.prior=none"), "trained"),
+        (("recipe.detail=prior",), "prior"),
         (("recipe.preset=quality",), "trained"),
         (("recipe.preset=original",), "trained"),
         (("recipe.prior=none",), "trained"),
@@ -64,7 +66,10 @@ def test_the_first_name_of_the_original_means_the_same():
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
-        (("recipe.train.steps=9",), r'train\.steps .* where recipe\.detail is "trained"; .* is "prior"'),
+        (
+            ("recipe.preset=fast", "recipe.train.steps=9"),
+            r'train\.steps .* where recipe\.detail is "trained"; .* is "prior"',
+        ),
         (("recipe.network.blocks=1",), r'network\.blocks .* where recipe\.prior is "none"; .* is "shipped"'),
         (("recipe.infer.patch_px=32",), r'patch_px .* where recipe\.infer\.mode is not "whole"; .* "whole"'),
         (
@@ -72,6 +77,7 @@ def test_the_first_name_of_the_original_means_the_same():
             r'enabled .* is "prior" or "trained"; .* "none"',
         ),
         (("recipe.normalize.clip=true",), r"clip .* where recipe\.prior is \"none\""),
+        (("recipe.prior=none", "recipe.train.pull=9"), r'pull .* where recipe\.prior is not "none"'),
         (("recipe.prior=none", "recipe.normalize.clip=true"), r"clip .*mean_window_px is 0; .* is 9"),
         (
             ("recipe.preset=original", "recipe.normalize.low_k=100"),
@@ -95,7 +101,7 @@ def test_what_changes_nothing_is_refused_with_the_reason(told, reason):
 
 
 def test_saying_what_is_so_anyway_is_no_other_recipe():
-    plain = recipe_of()
+    plain = recipe_of("recipe.detail=prior")
     assert recipe_of("recipe.detail=prior", "recipe.train.learning_rate=0.003").label == plain.label
     assert recipe_of("recipe.preset=fast", "recipe.infer.self_ensemble=true").label == plain.label
     steps = recipe_of("recipe.prior=none").resolved().train.steps
@@ -106,9 +112,10 @@ def test_saying_what_is_so_anyway_is_no_other_recipe():
 
 
 def test_a_network_that_starts_from_a_prior_takes_small_steps():
-    assert recipe_of("recipe.preset=quality").train.learning_rate == 3e-4
-    assert recipe_of("recipe.preset=quality", "recipe.scale=2").resolved().train.steps == 300
-    assert recipe_of("recipe.preset=quality", "recipe.prior=none").train.learning_rate == 3e-3
+    assert recipe_of().train.learning_rate == 3e-4
+    assert recipe_of().resolved().train.steps == 100
+    assert recipe_of("recipe.preset=quality").resolved().train.steps == 400
+    assert recipe_of("recipe.prior=none").train.learning_rate == 3e-3
 
 
 def test_the_recipe_names_the_networks_that_there_are():

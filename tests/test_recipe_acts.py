@@ -24,7 +24,7 @@ from tests.scenes import scene_of, truth_and_lr
 
 SENSOR = Sensor("one band", 140.0, 0.35, 0.05, 10.9, "made for tests")
 KINDS = {
-    "prior": ("recipe.scale=2",),
+    "prior": ("recipe.scale=2", "recipe.detail=prior"),
     "trained": (
         "recipe.scale=2",
         "recipe.prior=none",
@@ -128,6 +128,7 @@ OTHER = {
     "train.ema_decay": 0.0,
     "train.min_learning_rate": 2e-4,
     "train.weight_decay": 1.0,
+    "train.pull": 100.0,
     "train.explosion_loss": 1e-9,
     "train.gradient_clip": 1e-9,
     "train.validate_every": 1000,

@@ -79,6 +79,11 @@ class ProductFiles:
         return self.folder / f"{self.stem}_quality.tif"
 
     @property
+    def weights(self) -> Path:
+        """The network that the scene taught, where it is kept."""
+        return self.folder / "weights.safetensors"
+
+    @property
     def original_turbo(self) -> Path:
         """The scene as it came, in color."""
         return self.folder / "original_turbo.png"

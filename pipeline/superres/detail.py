@@ -29,11 +29,14 @@ from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
 from pipeline.superres.training.loop import TrainingReport, train
+from pipeline.superres.training.mixture import settle_between
 from pipeline.superres.training.pairs import calibrate, make_pairs
 from pipeline.superres.training.state import Checkpoint
 
 HELD_OUT_BLOCK_PX = 32
 HELD_OUT_SHARE = 4  # one block in four is held out
+LARGE_PX = 256**2  # measured pixels from which on a scene is expected to teach as much as it can
+USUAL_SHARE = 0.5  # of what a large scene taught that suits it at the next scale
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Detail:
         held_out: (y, x), true where a training on this scene never looked; None without such a training.
         prior: What other scenes taught it, before it was trained on this one; None where they did not.
         fed: Whether that prior was taught by this very scene: then the scene cannot judge it.
+        trained: Whether this scene changed its weights.
         report: How the training on the scene went, if there was one.
         facts: For the provenance; plain JSON.
     """
@@ -57,13 +61,9 @@ class Detail:
     held_out: Bool[NDArray[np.bool_], "y x"] | None = None
     prior: Prior | None = None
     fed: bool = False
+    trained: bool = False
     report: TrainingReport | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def trained(self) -> bool:
-        """Whether its weights were changed by this scene."""
-        return self.held_out is not None or (self.report is not None and self.prior is None)
 
     @property
     def wanted(self) -> bool:
@@ -122,6 +122,30 @@ def detail_of_prior(prepared: Prepared, prior: Prior) -> Detail:
     )
 
 
+def kept_network(detail: Detail, prepared: Prepared, recipe: Recipe) -> Prior:
+    """A network that this scene taught, in the form of a prior, which names the scene as its teacher."""
+    assert detail.network is not None
+    assert detail.report is not None
+    weights = {name: tensor.detach().cpu() for name, tensor in detail.network.named_parameters()}
+    facts = detail.prior.facts(recipe.scale) if detail.prior is not None else {}
+    settings = facts.get("network") or recipe.network.model_dump(mode="json")
+    scene = {"name": prepared.scene.ref.scene_id, "digest": prepared.scene.ref.digest}
+    card = {
+        "scales": {
+            str(recipe.scale): {
+                **facts,
+                "network": settings,
+                "sigma": float(detail.network.sigma),
+                "base": detail.base.name,
+                "steps": detail.report.best_step,
+            }
+        },
+        "scenes": [scene, *(detail.prior.card["scenes"] if detail.prior is not None else ())],
+        "skill": [],
+    }
+    return Prior({recipe.scale: weights}, card)
+
+
 def fit_scene_base(prepared: Prepared, recipe: Recipe) -> Base:
     """What needs no learning, tuned on the scene."""
     generator = Stream.BASE.generator(recipe.seed)
@@ -172,7 +196,7 @@ def _train_here(
         start = detail_of_prior(prepared, prior)
         network = prior.network(recipe.scale)
     held_out = held_out_blocks(prepared.lr.shape, recipe.seed) if recipe.gate.enabled else None
-    facts = {
+    facts: dict[str, Any] = {
         "source": "this scene alone" if prior is None else "this scene, from a prior",
         "parameters": count_parameters(network),
         "reach_px": network.reach_px,
@@ -210,7 +234,15 @@ def _train_here(
         return _not_trained(start, f"training {report.stopped}", facts, report)
     if report.best_step == 0:
         return _not_trained(start, f"training learned nothing in {report.steps} steps", facts, report)
-    return dataclasses.replace(start, network=network, held_out=held_out, report=report, facts=facts)
+    if prior is not None:
+        usual = USUAL_SHARE * min(1.0, float(prepared.valid.sum()) / LARGE_PX)
+        share = settle_between(network, prior.network(recipe.scale), pairs.validation, usual=usual)
+        facts = {**facts, "share_of_training": share}
+        if share == 0:
+            return _not_trained(start, "what the scene taught loses on its held-out pixels", facts, report)
+    return dataclasses.replace(
+        start, network=network, held_out=held_out, trained=True, report=report, facts=facts
+    )
 
 
 def _require_memory(prepared: Prepared, recipe: Recipe, device: torch.device) -> None:

@@ -35,7 +35,7 @@ from pipeline.scene import (
 )
 from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.bases.base import Base
-from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
+from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base, kept_network
 from pipeline.superres.judging.assess import Assessment, assess
 from pipeline.superres.judging.error_model import ErrorModel
 from pipeline.superres.judging.selftest import activity, enlarge_smoothly
@@ -119,6 +119,7 @@ def enhance(
         figures={**_scene_figures(prepared), **assessment.figures},
         fallback=gain.reason,
         check=compute.consistency,
+        weights=b"" if not detail.trained else kept_network(detail, prepared, recipe).save(),
     )
 
 

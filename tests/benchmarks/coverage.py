@@ -3,7 +3,7 @@
     python -m tests.benchmarks.coverage [--scales 2 4 8] [--nedt 0 0.1] [--priors DIR] [--set KEY=VALUE ...]
 
 The self-test calibrates uncertainty one scale up. This table asks how it does at the scale that is
-published: every native real scene is degraded ("mtf"), enhanced and compared with itself. "Factor" is what
+published: every real scene is degraded ("mtf"), enhanced and compared with itself. "Factor" is what
 the uncertainty would have to be multiplied by to hold 68.27 %.
 """
 
@@ -45,8 +45,7 @@ def main() -> None:
         factors = []
         for nedt_k in arguments.nedt:
             for case in cases("mtf", scale, nedt_k, arguments.only, arguments.priors):
-                if case.native:
-                    factors.append(row(case, scale, nedt_k, arguments.set))
+                factors.append(row(case, scale, nedt_k, arguments.set))
         mean = float(np.exp(np.mean(np.log(factors))))
         print(f"| {scale} | all | geometric mean | | {mean:.2f} | | | | |", flush=True)
 

@@ -1,14 +1,15 @@
 """The referee's table: every method on every real scene, against bicubic and self-tuned Tikhonov.
 
-Wald's protocol: the most textured square of a real scene is the truth, the forward model and noise make
-the scene of it, a method recovers it. Ratios of RMSE are averaged geometrically, so scenes count alike.
+Wald's protocol: the most textured square of a real scene is the truth, on the grid of its own sensor; the
+forward model and noise make the scene of it, a method recovers it. Ratios of RMSE are averaged geometrically,
+first over the scenes of a place, then over places.
 
     python -m tests.benchmarks.referee --scales 2 4 8 --nedt 0 0.05 0.1 --degradations mtf --methods base
 
 `METHODS` holds what can be compared; add a callable `(case) -> hr` and name it.
 
 A prior is never judged on a place that fed it: `--priors DIR` holds the left-out priors that
-`thermal-sr learn --keep DIR` writes, and a scene of one of these places gets the one without its place.
+`tests.benchmarks.train_prior --keep DIR` writes, and every scene gets one without its place.
 """
 
 from __future__ import annotations
@@ -35,23 +36,17 @@ from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import Base, back_project, bicubic, fit_base
 from pipeline.superres.bases.projection import Projection
 from pipeline.superres.enhance import enhance
+from pipeline.superres.prior.left_out import scored_square
+from pipeline.superres.prior.prior_pairs import PriorScene
+from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
-from tests.benchmarks.scenes import benchmark_scenes, most_textured_square
+from tests.benchmarks.prior_scenes import real_scenes
 
 BENCH = Path(__file__).parents[2] / ".." / "shared" / "bench"
 DEFAULT_SIGMA_PX = 0.4
 NOISE_SEED = 1234
 SMALLEST_LR_PX = 24
 AGAINST = ("bicubic", "tikhonov_bench")
-# Places as `thermal-sr learn` names them, by how the benchmark's scenes begin.
-SITES = {
-    "eco LA": "+34 -118",
-    "eco Salton": "+32 -116",
-    "goes": "+30 -94",
-    "modis": "-4 -36",
-    "landsat": "+46 -112",
-    "slstr": "what is held out",
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,8 @@ class Case:
     """One scene, degraded; `prior` is one that never saw its place."""
 
     scene: str
-    native: bool
+    place: str
+    sensor: str
     truth: np.ndarray
     lr: np.ndarray
     degrade: Degrade
@@ -134,6 +130,9 @@ METHODS: dict[str, Method] = {
     "base": lambda case: tuned(case)(case.lr),
     "projected": projected,
     "product": whole_product(),
+    "fast": whole_product("recipe.preset=fast"),
+    "no step": whole_product("recipe.detail=prior"),
+    "quality": whole_product("recipe.preset=quality"),
     "zero_shot": whole_product("recipe.prior=none"),
     "original, given the kernel": whole_product(*GIVEN_THE_KERNEL),
     "product, blur 12 % too narrow": whole_product(sigma_factor=0.88),
@@ -159,7 +158,14 @@ class Outcome:
         case = self.case
         named = {"degradation": degradation, "scale": case.degrade.scale, "nedt_k": case.nedt_k}
         figures = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "case"}
-        return {"scene": case.scene, "native": case.native, **named, "method": method, **figures}
+        return {
+            "scene": case.scene,
+            "place": case.place,
+            "sensor": case.sensor,
+            **named,
+            "method": method,
+            **figures,
+        }
 
 
 def forward_model(name: str, scale: int) -> Degrade:
@@ -173,24 +179,45 @@ def forward_model(name: str, scale: int) -> Degrade:
 
 
 def cases(
-    degradation: str, scale: int, nedt_k: float, only: str = "", priors: Path | None = None
+    degradation: str,
+    scale: int,
+    nedt_k: float,
+    only: str = "",
+    priors: Path | None = None,
+    largest_px: int = 512,
 ) -> Iterable[Case]:
-    """Every scene whose name contains `only`, where enough of it is left at the coarse scale."""
+    """Every scene whose place or name contains `only`, where enough of it is left at the coarse scale."""
     degrade = forward_model(degradation, scale)
-    for scene, truth in _squares():
-        if only not in scene.name or truth.shape[0] // scale < SMALLEST_LR_PX:
+    for scene in _scenes():
+        if only not in f"{scene.site} {scene.name}" or (truth := scored_square(scene, scale)) is None:
             continue
-        side = truth.shape[0] // scale * scale
+        if truth.shape[0] // scale < SMALLEST_LR_PX:
+            continue
+        side = min(truth.shape[0], largest_px) // scale * scale
         cut = np.ascontiguousarray(truth[:side, :side])
         lr = degrade(cut) + np.random.default_rng(NOISE_SEED).normal(0, nedt_k, (side // scale,) * 2)
-        prior = honest_prior(scene.name, priors)
-        yield Case(scene.name, scene.native, cut, lr.astype(np.float32), degrade, nedt_k, prior)
+        prior = honest_prior(scene.site, priors)
+        yield Case(scene.name, scene.site, scene.sensor, cut, lr.astype(np.float32), degrade, nedt_k, prior)
 
 
-def honest_prior(scene: str, priors: Path | None) -> str:
-    """The shipped prior, or the one without the scene's place where that place fed it."""
-    sites = [site for start, site in SITES.items() if scene.startswith(start)]
-    return str(priors / f"without {sites[0]}.safetensors") if priors is not None and sites else "shipped"
+@cache
+def _kept(priors: Path) -> list[tuple[Path, frozenset[str]]]:
+    """Files of priors, and the places that fed each."""
+    found = []
+    for path in sorted(priors.glob("*.safetensors")):
+        card = Prior.load(path.read_bytes()).card
+        found.append((path, frozenset(scene["site"] for scene in card["scenes"])))
+    return found
+
+
+def honest_prior(place: str, priors: Path | None) -> str:
+    """A prior that this place did not feed; the shipped one where no folder of priors is given."""
+    if priors is None:
+        return "shipped"
+    for path, places in _kept(priors):
+        if place not in places:
+            return str(path)
+    raise SystemExit(f"{priors}: every prior was taught by {place}")
 
 
 def judge(case: Case, method: Method, references: dict[str, float]) -> Outcome:
@@ -216,8 +243,9 @@ def table(
     only: str,
     priors: Path | None = None,
     record: TextIO | None = None,
+    largest_px: int = 512,
 ) -> Iterable[str]:
-    """Lines of a markdown table: one row for every method and setting, native scenes only in the means.
+    """Lines of a markdown table: one row for every method and setting.
 
     `record` is given every single outcome as a line of JSON.
     """
@@ -231,7 +259,7 @@ def table(
         for scale in scales:
             for nedt_k in nedts:
                 found = {name: [] for name in names}
-                for case in cases(degradation, scale, nedt_k, only, priors):
+                for case in cases(degradation, scale, nedt_k, only, priors, largest_px):
                     references = {name: judge(case, METHODS[name], {}).rmse_k for name in against}
                     for name in names:
                         outcome = judge(case, METHODS[name], references)
@@ -243,10 +271,9 @@ def table(
 
 
 def _row(degradation: str, scale: int, nedt_k: float, name: str, outcomes: list[Outcome]) -> str:
-    native = [outcome for outcome in outcomes if outcome.case.native]
-    if not native:
+    if not outcomes:
         return f"| {degradation} | {scale} | {nedt_k:g} | {name} | no scene |" + " |" * 7
-    means = [_geometric(native, reference) for reference in AGAINST]
+    means = [_geometric(outcomes, reference) for reference in AGAINST]
     worst = max(outcomes, key=lambda outcome: outcome.ratios.get(AGAINST[1], 0.0))
     most = {
         field: max(abs(getattr(outcome, field)) for outcome in outcomes)
@@ -254,21 +281,36 @@ def _row(degradation: str, scale: int, nedt_k: float, name: str, outcomes: list[
     }
     return (
         f"| {degradation} | {scale} | {nedt_k:g} | {name} | {means[0]} | {means[1]} "
-        f"| {worst.ratios.get(AGAINST[1], math.nan):.4f} ({worst.case.scene}) "
+        f"| {worst.ratios.get(AGAINST[1], math.nan):.4f} ({worst.case.place}) "
         f"| {1e3 * most['consistency_k']:.3g} | {1e3 * most['bias_k']:.2g} | {most['shift']:.3f} "
         f"| {most['seam']:.3f} | {np.median([outcome.seconds for outcome in outcomes]):.2f} |"
     )
 
 
+def by_place(outcomes: Sequence[Outcome], reference: str) -> dict[str, float]:
+    """Geometric mean of the ratios over the scenes of every place."""
+    ratios: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        if reference in outcome.ratios:
+            ratios.setdefault(outcome.case.place, []).append(math.log(outcome.ratios[reference]))
+    return {place: math.exp(float(np.mean(found))) for place, found in ratios.items()}
+
+
 def _geometric(outcomes: list[Outcome], reference: str) -> str:
-    ratios = [outcome.ratios[reference] for outcome in outcomes if reference in outcome.ratios]
+    """Over places, each counted once."""
+    ratios = list(by_place(outcomes, reference).values())
     return f"{np.exp(np.mean(np.log(ratios))):.4f}" if ratios else "-"
 
 
 @cache
-def _squares() -> list[tuple[object, np.ndarray]]:
-    loaded = [(scene, most_textured_square(scene.load())) for scene in benchmark_scenes()]
-    return [(scene, square) for scene, square in loaded if square is not None]
+def _scenes() -> list[PriorScene]:
+    """The first and the last scene of every place, for other dates say little more."""
+    scenes = real_scenes()
+    chosen = {}
+    for place in sorted({one.site for one in scenes}):
+        here = [one for one in scenes if one.site == place]
+        chosen |= {one.name: one for one in (here[0], here[-1])}
+    return list(chosen.values())
 
 
 @cache
@@ -305,9 +347,10 @@ def main() -> None:
     parser.add_argument("--scales", nargs="+", type=int, default=[2, 4, 8])
     parser.add_argument("--nedt", nargs="+", type=float, default=[0.0, 0.05, 0.1])
     parser.add_argument("--degradations", nargs="+", default=["mtf", "area", "bicubic", "mtf:0.45"])
-    parser.add_argument("--only", default="", help="part of the names of the scenes to use")
+    parser.add_argument("--only", default="", help="part of the places or names of the scenes to use")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--priors", type=Path, help="folder that `thermal-sr learn --keep` wrote")
+    parser.add_argument("--priors", type=Path, help="folder that `tests.benchmarks.train_prior --keep` wrote")
+    parser.add_argument("--largest", type=int, default=512, help="side of a truth at most, in pixels")
     parser.add_argument("--record", type=argparse.FileType("a"), help="file for every outcome, JSON by line")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -319,6 +362,7 @@ def main() -> None:
         arguments.only,
         arguments.priors,
         arguments.record,
+        arguments.largest,
     ):
         print(line, flush=True)
 

@@ -20,6 +20,8 @@ from tests.scenes import scene_of, truth_and_lr
 BLOCKS = 4  # block means a side
 ALONE = ("recipe.prior=none", "recipe.train.steps=40", "recipe.train.validate_every=20")
 KNOWN = ("recipe.degrade.psf_sigma_px=0.4",)
+FROM_PRIOR = ("recipe.train.steps=20", "recipe.train.learning_rate=0.001", "recipe.train.validate_every=20")
+PRIOR = (*KNOWN, "recipe.detail=prior")  # no step on the scene; two real scenes train, as a night does
 
 
 def _made(side_px, scale, **how):
@@ -61,7 +63,7 @@ def _crop(path, row, column, side_px):
 
 # Name: (the scene, given the folder of real scenes; side of a tile, or 0 for the whole at once; settings).
 CASES = {
-    "x2 prior": (lambda _: _made(128, 2), 0, KNOWN),
+    "x2 prior": (lambda _: _made(128, 2), 0, PRIOR),
     "x2 alone": (
         lambda _: _made(128, 2, nedt_k=0.1, seed=1),
         0,
@@ -70,23 +72,23 @@ CASES = {
     "x4 prior noisy tiled": (
         lambda _: _made(256, 4, nedt_k=0.1, seed=2),
         23,
-        (*KNOWN, "recipe.degrade.nedt_k=0.1"),
+        (*PRIOR, "recipe.degrade.nedt_k=0.1"),
     ),
     "x4 alone holes": (lambda _: _with_holes(), 0, (*KNOWN, *ALONE)),
-    "x4 fires tiled": (lambda _: _with_fires(), 33, KNOWN),
-    "x4 radiance": (lambda _: _one_band(), 0, KNOWN),
+    "x4 fires tiled": (lambda _: _with_fires(), 33, PRIOR),
+    "x4 radiance": (lambda _: _one_band(), 0, PRIOR),
     "x4 shifts": (
         lambda _: _made(96, 4),
         0,
         (
-            *KNOWN,
+            *PRIOR,
             "recipe.infer.mode=blend_shifts",
             "recipe.infer.patch_px=24",
             "recipe.infer.num_shift_passes=2",
             "recipe.infer.context_px=4",
         ),
     ),
-    "x8 prior": (lambda _: _made(384, 8), 0, KNOWN),
+    "x8 prior": (lambda _: _made(384, 8), 0, PRIOR),
     "x2 original": (
         lambda _: _made(64, 2, seed=6),
         0,
@@ -102,13 +104,13 @@ CASES = {
     "x2 ECOSTRESS tiled": (
         _crop("ecostress/ECOv002_L2T_LSTE_34366_004_11SPS_20240728T204025_0712_01_LST.tif", 600, 600, 72),
         40,
-        (),
+        FROM_PRIOR,
     ),
-    "x4 SLSTR": (_crop("slstr/S3_SLSTR_WST_NW_med_1km_multivar.nc", 144, 0, 96), 0, ()),
+    "x4 SLSTR": (_crop("slstr/S3_SLSTR_WST_NW_med_1km_multivar.nc", 144, 0, 96), 0, FROM_PRIOR),
     "x2 Landsat native": (
         _crop("landsat/LC80400282014193LGN00_B10_crop.TIF", 200, 200, 150),
         0,
-        ("recipe.degrade.native=auto",),
+        ("recipe.degrade.native=auto", "recipe.detail=prior"),
     ),
     "x4 GOES alone": (
         _crop("goes/G16_ABI_C08_6.2um_BT_K_20170711T1817_crop1024_geos.nc", 300, 300, 64),

@@ -12,9 +12,10 @@ from pipeline.settings_sources import load_settings
 from pipeline.superres.applying.enlarge import network_upscaler
 from pipeline.superres.applying.method import Picture
 from pipeline.superres.bases.base import bicubic_base
-from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
+from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base, kept_network
 from pipeline.superres.enhance import enhance
 from pipeline.superres.networks import build_network
+from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import prepare
 from tests.scenes import scene_of, truth_and_lr
 
@@ -67,7 +68,7 @@ def test_a_turned_scene_is_no_scene_of_a_sensor_whose_blur_is_not_round():
 
 def test_training_starts_from_the_prior_and_never_looks_at_what_tests_it():
     lr = truth_and_lr(192, 2, nedt_k=0.05, seed=11)[1]
-    assignments = ["recipe.scale=2", "recipe.preset=quality", "recipe.train.steps=20"]
+    assignments = ["recipe.scale=2", "recipe.train.steps=20", "recipe.train.learning_rate=1e-3"]
     recipe = load_settings(
         assignments=[*assignments, "recipe.train.validate_every=10"], environment={}
     ).recipe
@@ -86,6 +87,34 @@ def test_training_starts_from_the_prior_and_never_looks_at_what_tests_it():
     ]
     assert 0 < max(moved) < 0.1  # a few steps at a small rate: near the prior, and not the prior
     assert detail.report.first_validation > detail.report.best_validation
+    assert 0 < detail.facts["share_of_training"] <= 1
+
+    kept = Prior.load(kept_network(detail, prepared, recipe).save())
+    assert kept.fed_by(prepared.scene.ref.digest)
+    for name, weight in kept.network(2).named_parameters():
+        torch.testing.assert_close(
+            weight, dict(detail.network.named_parameters())[name], atol=1e-3, rtol=1e-3
+        )
+
+
+def test_a_pull_keeps_the_weights_nearer_to_the_prior():
+    lr = truth_and_lr(128, 2, seed=12)[1]
+    moved = []
+    for pull in (0.0, 300.0):
+        told = [
+            "recipe.scale=2",
+            "recipe.train.steps=20",
+            "recipe.gate.enabled=false",
+            f"recipe.train.pull={pull}",
+        ]
+        recipe = load_settings(assignments=told, environment={}).recipe.resolved()
+        prior = load_prior(recipe)
+        prepared = prepare(scene_of(lr), recipe)
+        detail = find_detail(prepared, recipe, base=fit_scene_base(prepared, recipe), device=CPU, prior=prior)
+        start = dict(prior.network(2).named_parameters())
+        steps = [weight - start[name] for name, weight in detail.network.named_parameters()]
+        moved.append(float(torch.cat([step.detach().flatten() for step in steps]).norm()))
+    assert moved[1] < 0.8 * moved[0]
 
 
 def test_a_scene_too_small_to_train_on_gets_the_prior_as_it_was():

@@ -35,9 +35,9 @@ def evidence_at_x2(
 ) -> Evidence | None:
     """The gain to expect on this very scene, from its test at x2 and the prior's record.
 
-    None where nothing was taken from a prior, where the scene taught it or changed its weights, where the
-    prior has no weights for x2 or no record, where a measured PSF fits one enlargement only, and where the
-    scene is too small.
+    None where nothing was taken from a prior, where the scene taught that prior, where it has no weights for
+    x2 or no record, where a measured PSF fits one enlargement only, and where the scene is too small. The
+    prior is asked as it was before this scene trained it: a few steps change the detail little.
 
     Args:
         prepared: The scene.
@@ -48,7 +48,7 @@ def evidence_at_x2(
     prior = detail.prior
     if prior is None or detail.network is None or not recipe.gate.enabled:
         return None
-    if detail.fed or detail.trained:
+    if detail.fed:
         return None
     scores = prior.card.get("skill", ())
     if prepared.scale <= ASKED_SCALE or prepared.blur.kernel is not None:

@@ -26,7 +26,8 @@ class ChannelAttention(nn.Module):
     """Weighs channels by their average and their maximum nearby, or by the average alone (`pooling`).
 
     One small network for both. Sources: Woo et al. 2018, CBAM; Zhang et al. 2018, RCAN (the average alone);
-    with a window in place of the whole picture, unless `window_px` is 0.
+    with a window in place of the whole picture, unless `window_px` is 0. Over a window the channels are
+    squeezed before they are pooled, which costs an eighth of it.
     """
 
     def __init__(
@@ -42,18 +43,17 @@ class ChannelAttention(nn.Module):
 
     def forward(self, features: Maps) -> Maps:
         """(n, channel, y, x) to the same."""
-        weight = self.weigh(
-            local_mean(features, self.window_px)
-            if self.window_px
-            else features.mean(dim=(-2, -1), keepdim=True)
-        )
+        squeeze, between, unfold = self.weigh
+        if self.window_px == 0:
+            weight = self.weigh(features.mean(dim=(-2, -1), keepdim=True))
+            if self.pooling == "both":
+                weight = weight + self.weigh(features.amax(dim=(-2, -1), keepdim=True))
+            return features * torch.sigmoid(weight)
+        squeezed = squeeze(features)
+        pooled = between(local_mean(squeezed, self.window_px))
         if self.pooling == "both":
-            weight = weight + self.weigh(
-                _local_maximum(features, self.window_px)
-                if self.window_px
-                else features.amax(dim=(-2, -1), keepdim=True)
-            )
-        return features * torch.sigmoid(weight)
+            pooled = pooled + between(_local_maximum(squeezed, self.window_px))
+        return features * torch.sigmoid(unfold(pooled))
 
 
 class SpatialAttention(nn.Module):

@@ -30,6 +30,7 @@ from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.training.levels import Coarse
 
+MOST_GAIN = 2.0
 SQUARES_PX = (512, 384, 256, 192, 128, 96, 64)
 
 
@@ -46,7 +47,7 @@ class LeftOutScore:
         rmse_k: Of the prior, with its projection.
         base_rmse_k: Of the base that it adds to, with the same projection.
         tikhonov_rmse_k: Of Tikhonov tuned on the degraded scene, without projection.
-        gain: Factor on what the prior adds to Tikhonov that would have been best, 0 to 1.5. A product mixes
+        gain: Factor on what the prior adds to Tikhonov that would have been best, 0 to 2. A product mixes
             just these two, and Tikhonov is the better of the bases.
     """
 
@@ -98,7 +99,7 @@ def score_left_out(
         rmse_k=rmse_k,
         base_rmse_k=base_rmse_k,
         tikhonov_rmse_k=tikhonov_rmse_k,
-        gain=float(np.clip(best, 0.0, 1.5)),
+        gain=float(np.clip(best, 0.0, MOST_GAIN)),
     )
 
 
@@ -193,7 +194,7 @@ def with_scores(prior: Prior, scores: Sequence[LeftOutScore]) -> Prior:
         if gains:
             facts = {
                 **facts,
-                "gain": float(np.clip(np.median(gains), 0.0, 1.0)),
+                "gain": float(np.clip(np.median(gains), 0.0, MOST_GAIN)),
                 # From scene to scene, not of the median: the next scene is one scene, not the mean of many.
                 "gain_error": float(np.std(gains)),
             }

@@ -57,8 +57,9 @@ class PriorScene:
     first_octave: int = 0
 
 
-_NETWORK = Recipe(network=NetworkSettings(noise_input=True)).resolved().network
-_TRAINING = TrainSettings(steps=4000, learning_rate=4e-3, mixed_precision="bfloat16", patience_fraction=1.0)
+# On 8 places left out at x2: 0.1 % better than two blocks for a sixth more seconds; 48 channels: 0.03 % more.
+_NETWORK = Recipe(network=NetworkSettings(blocks=4, attention_every=2, noise_input=True)).resolved().network
+_TRAINING = TrainSettings(steps=2400, learning_rate=4e-3, mixed_precision="bfloat16", patience_fraction=1.0)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ import torch
 
 from pipeline.superres.networks import build_network, count_parameters
 from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining, prior_pairs
-from pipeline.superres.prior.weights import Prior
+from pipeline.superres.prior.weights import PRIOR_BASE, Prior
 from pipeline.superres.training.loop import train
-
-BASE = "back_projected"  # linear and without anything to tune, so that noise can be added to finished pairs
 
 
 def train_prior(
@@ -51,7 +49,7 @@ def train_prior(
             "network": settings.network.model_dump(mode="json"),
             "parameters": count_parameters(network),
             "sigma": pairs.sigma,
-            "base": BASE,
+            "base": PRIOR_BASE,
             "gain": 1.0,
             "gain_error": 0.0,
             "steps": report.steps,

@@ -20,7 +20,8 @@ from pipeline.superres.networks import build_network
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.training.state import read_header
 
-VERSION = "thermal-sr prior 1"
+VERSION = "thermal-sr prior 2"
+PRIOR_BASE = "back_projected"  # linear, nothing to tune, so that noise can be added to finished pairs
 LARGEST_WEIGHT = 1000.0  # trained ones stay below ten; a damaged number is mostly far larger
 
 
@@ -84,7 +85,7 @@ class Prior:
         """
         card = json.loads(read_header(kept, "prior").get("card", "{}"))
         if (version := card.pop("version", None)) != VERSION:
-            raise ValueError(f"prior: version {VERSION!r} is wanted, found {version!r}")
+            raise ValueError(f"prior: version {VERSION!r} is wanted, found {version!r}; train it anew")
         weights: dict[int, dict[str, Tensor]] = {}
         for name, tensor in load(kept).items():
             scale, _, parameter = name.partition(".")
@@ -117,5 +118,7 @@ class Prior:
             if not largest <= LARGEST_WEIGHT:
                 limit = f"at most {LARGEST_WEIGHT:g} is wanted"
                 raise ValueError(f"prior: x{scale} {name} holds a weight of {largest:g}, {limit}")
+        if (base := self.facts(scale).get("base", PRIOR_BASE)) != PRIOR_BASE:
+            raise ValueError(f"prior: x{scale} was taught over the base {base}, {PRIOR_BASE} is wanted")
         if not 0 < sigma < LARGEST_WEIGHT:
             raise ValueError(f"prior: x{scale} sigma is {sigma:g}, a positive number is wanted")

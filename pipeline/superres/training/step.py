@@ -32,7 +32,7 @@ class Step:
     """From the state of a training and a batch to the next state.
 
     Attributes:
-        network: Its form and its units; its own weights are neither used nor changed.
+        network: Its form and its units; its own weights are what `train.pull` pulls back to, and stay.
         settings: Rates, losses, guards.
     """
 
@@ -70,7 +70,12 @@ class Step:
                 return replace(state, loss_scale=state.loss_scale / 2, scaled_at=state.updates)
             if state.updates - state.scaled_at >= SCALE_LASTS:
                 state = replace(state, loss_scale=state.loss_scale * 2, scaled_at=state.updates)
-        return adam(state, gradients, rate=rate, weight_decay=self.settings.weight_decay)
+        after = adam(state, gradients, rate=rate, weight_decay=self.settings.weight_decay)
+        if not self.settings.pull:
+            return after
+        start, share = dict(self.network.named_parameters()), min(rate * self.settings.pull, 1.0)
+        pulled = {name: weight.lerp(start[name], share) for name, weight in after.weights.items()}
+        return replace(after, weights=pulled)
 
 
 def adam(state: TrainState, gradients: Weights, *, rate: float, weight_decay: float) -> TrainState:

@@ -65,9 +65,15 @@ def test_a_damaged_prior_is_refused(prior, spoil):
 
 def test_a_prior_of_another_version_is_refused(prior):
     with pytest.raises(
-        ValueError, match="version 'thermal-sr prior 1' is wanted, found 'thermal-sr prior 0'"
+        ValueError, match="version 'thermal-sr prior 2' is wanted, found 'thermal-sr prior 1'; train it anew"
     ):
-        Prior.load(prior.save().replace(b"sr prior 1", b"sr prior 0"))
+        Prior.load(prior.save().replace(b"sr prior 2", b"sr prior 1"))
+
+
+def test_a_network_taught_over_another_base_is_no_prior(prior):
+    scales = {name: {**facts, "base": "tikhonov"} for name, facts in prior.card["scales"].items()}
+    with pytest.raises(ValueError, match="x2 was taught over the base tikhonov, back_projected is wanted"):
+        Prior.load(Prior(prior.weights, {**prior.card, "scales": scales}).save())
 
 
 def test_a_prior_gains_on_a_scene_of_its_kind(prior):
