@@ -1,5 +1,7 @@
 """What the tests of the flows share."""
 
+import gc
+
 import pytest
 
 import flows  # noqa: F401 - its variables for Prefect are there before a test could be blamed for them
@@ -14,3 +16,4 @@ def prefect_server(tmp_path_factory):
         environment.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         with prefect_test_harness(server_startup_timeout=90):
             yield
+    gc.collect()  # sockets that Prefect's client leaves are told here, where the tests ignore them
