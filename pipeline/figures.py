@@ -87,6 +87,15 @@ NOISE_WARNING = Figure(
     "Where the noise that is assumed and the noise in the pixels differ threefold; empty where they agree.",
     on_card=False,
 )
+AREA_ERRORS: Mapping[int, Figure] = {
+    area_px: Figure(
+        f"area_error_{area_px}px_k",
+        "K",
+        f"RMS error of means over {area_px} scene pixels in the self-test; calibration comes on top.",
+        on_card=area_px in (1, 16),
+    )
+    for area_px in (1, 4, 16, 64)
+}
 VALID = Figure("valid_fraction", "fraction", "Pixels of the product with data.")
 MIN = Figure("min_k", "K", "Lowest temperature of the product.")
 MEAN = Figure("mean_k", "K", "Mean temperature of the product.")
@@ -136,6 +145,7 @@ _ALL = (
         "Share of errors within one sigma, on tiles left out of its calibration; 0.683 is wanted.",
     ),
     CALIBRATED,
+    *AREA_ERRORS.values(),
     Figure("scale_invariance", "ratio", "Detail in the finest octave over what coarser octaves foretell."),
     ALARM,
     Figure(

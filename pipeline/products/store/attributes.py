@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from xarray.backends.zarr import FillValueCoder
 
+from pipeline.figures import AREA_ERRORS
 from pipeline.products.store.georeference import bounds_degrees, convention_attributes, footprint
 from pipeline.scene import FLAG_MEANINGS, FLAG_NO_DATA, Enhancement, Quantity
 from pipeline.text import one_line, plain_json
@@ -52,11 +53,22 @@ def uncertainty_attributes(enhancement: Enhancement) -> dict[str, Any]:
         "standard_name": f"{name} standard_error",
         "long_name": f"standard error of {name.replace('_', ' ')}",
         "comment": "Of single pixels, from the scene's self-test one scale up. Errors of neighbors are not "
-        "independent: that of a mean does not fall with the root of the number of pixels. The sensor's "
-        "calibration and the retrieval's emissivity are not in it.",
+        "independent: over whole scene pixels they cancel faster than independent ones would, see "
+        "error_of_mean_k. What does not cancel over an area is in neither: the sensor's calibration and the "
+        "retrieval's emissivity.",
+        **_area_errors(enhancement),
         "coverage_content_type": "qualityInformation",
         **_shared(enhancement),
     }
+
+
+def _area_errors(enhancement: Enhancement) -> dict[str, Any]:
+    """Of means over areas, as far as the self-test tells: areas in scene pixels, errors in kelvin."""
+    known = {area: figure.value(enhancement.figures) for area, figure in AREA_ERRORS.items()}
+    told = {area: round(error, 5) for area, error in known.items() if error is not None}
+    if not told:
+        return {}
+    return {"error_of_mean_area_scene_pixels": list(told), "error_of_mean_k": list(told.values())}
 
 
 def flag_attributes(enhancement: Enhancement) -> dict[str, Any]:

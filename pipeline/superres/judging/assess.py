@@ -13,6 +13,7 @@ import torch
 from pipeline.recipe import Recipe
 from pipeline.superres.applying.method import Method
 from pipeline.superres.detail import Detail
+from pipeline.superres.judging.area_means import area_figures
 from pipeline.superres.judging.at_x2 import evidence_at_x2
 from pipeline.superres.judging.by_tile import TileErrors, compare_by_tile
 from pipeline.superres.judging.error_model import ErrorModel, fit_errors
@@ -91,7 +92,7 @@ def assess(
     if test is None:
         return Assessment(gain, errors, figures)
     tiles = compare_by_tile(test)
-    figures |= {**skill_figures(test), **tiles.figures()}
+    figures |= {**skill_figures(test), **tiles.figures(), **area_figures(test, prepared.scale)}
     figures |= resolution_figures(
         test, scale=prepared.scale, gsd_m=prepared.scene.gsd_m, sample_px=prepared.sample_px
     )
