@@ -190,6 +190,15 @@ _ALL = (
     ),
     RANGE_ALARM,
     NOISE_WARNING,
+    Figure("artifact_noise_k", "K", "RMS of the local noise of damaged pixels."),
+    *(
+        Figure(f"artifact_{kind}_fraction", "fraction", meaning, on_card=False)
+        for kind, meaning in (
+            ("interleaved", "Measured pixels in which two scans alternate."),
+            ("stripes", "Measured pixels of rows or columns that stand out all along."),
+            ("seams", "Measured pixels beside a straight line at which a picture ends."),
+        )
+    ),
     Figure("native_factor", "count", "Delivered pixels averaged into one, along each axis."),
     Figure("native_source", "text", "Why pixels were averaged, or why not.", on_card=False),
     Figure("clipped_pixels", "count", "Measured pixels beyond the range that the recipe clips to."),

@@ -23,6 +23,7 @@ Status = Literal["done", "fell back", "skipped", "refused", "failed"]
 # Flags of a published pixel, also the store's `flag_values`. One a pixel: the first that applies, top down.
 FLAG_NO_DATA = 1
 FLAG_OUT_OF_RANGE = 5
+FLAG_ARTIFACT = 6
 FLAG_EDGE = 4
 FLAG_FALLBACK = 3
 FLAG_FILLED_NEIGHBOR = 2
@@ -34,6 +35,7 @@ FLAG_MEANINGS: Mapping[int, str] = {
     FLAG_FALLBACK: "fallback",
     FLAG_EDGE: "extrapolated_edge",
     FLAG_OUT_OF_RANGE: "outside_training_range",
+    FLAG_ARTIFACT: "local_artifact",
 }
 
 

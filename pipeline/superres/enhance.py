@@ -23,6 +23,7 @@ from pipeline.grid import Window, tile_windows
 from pipeline.raster import cut_mirrored, split_pixels
 from pipeline.recipe import Recipe
 from pipeline.scene import (
+    FLAG_ARTIFACT,
     FLAG_EDGE,
     FLAG_FALLBACK,
     FLAG_FILLED_NEIGHBOR,
@@ -49,6 +50,7 @@ NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values
 RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, beyond which no training ever looked
 RANGE_WINDOW_PX = 9
 UNSURE_TIMES = 3.0  # the scene's contrast
+SPOT_SHARE = 0.75  # of a spot's contrast; flat spots of one scene pixel overshoot by 0.2 to 0.75 of it
 LEAST_CONTRAST = 0.1  # working kelvin; below it, nobody cares for the ratio
 CHECK_TILE_PX = 256
 
@@ -107,10 +109,9 @@ def enhance(
     gain = assessment.gain
     beyond = _beyond_range(prepared.lr, prepared.valid)
     picture = _picture(prepared, gain.value, beyond)
-    flags = _flags(picture, gain.value, beyond, wanted=detail.wanted)
-    compute = _Compute(
-        method, picture, prepared, assessment.errors, activity(prepared.lr), flags, _unsure(prepared)
-    )
+    flags = _flags(picture, gain.value, beyond, prepared.measured.artifacts.damaged, wanted=detail.wanted)
+    known = _unsure(prepared), _local(prepared, beyond)
+    compute = _Compute(method, picture, prepared, assessment.errors, activity(prepared.lr), flags, *known)
     return Enhancement(
         scene=prepared.scene,
         scale=recipe.scale,
@@ -134,6 +135,7 @@ class _Compute:
     activity: NDArray[np.float32]
     flags: NDArray[np.uint8]
     unsure: float  # working units; a standard error beyond it is no knowledge
+    local: NDArray[np.float32]  # working units; errors of damage and of spots, which no self-test knows
 
     def __call__(self, window: Window) -> Pixels:
         """Fine pixels of a window of the scene, in kelvin."""
@@ -147,6 +149,7 @@ class _Compute:
         kelvin = self.prepared.domain.leave(answer.hr)
         contrast = _smooth_window(self.activity, window, scale)
         sigma = self.errors.sigma(contrast, answer.spread)
+        sigma = np.hypot(sigma, _smooth_window(self.local, window, scale))
         flag = np.where((flag == FLAG_GOOD) & (sigma > self.unsure), np.uint8(FLAG_OUT_OF_RANGE), flag)
         sigma = sigma * self.prepared.domain.kelvin_per_unit(kelvin)
         missing = np.float32(np.nan)
@@ -205,10 +208,21 @@ def _picture(prepared: Prepared, gain: float, beyond: NDArray[np.bool_]) -> Pict
 
 def _beyond_range(lr: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(y, x), true where a measured pixel stands out of its surroundings as no training pixel did."""
-    exact = lr.astype(np.float64) - float(np.median(lr))
-    contrast = np.abs(exact - uniform_filter(exact, RANGE_WINDOW_PX, mode="reflect"))
+    contrast = _contrast(lr)
     typical = float(np.sqrt(np.mean(np.minimum(contrast[valid], np.quantile(contrast[valid], 0.999)) ** 2)))
     return valid & (contrast > RANGE_LIMIT * max(typical, 1e-3))
+
+
+def _contrast(lr: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(y, x) distance of a pixel from the mean around it."""
+    exact = lr.astype(np.float64) - float(np.median(lr))
+    return np.asarray(np.abs(exact - uniform_filter(exact, RANGE_WINDOW_PX, mode="reflect")))
+
+
+def _local(prepared: Prepared, beyond: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(y, x) standard error that damage and spots add: how flat a spot is inside, nobody knows."""
+    spots = maximum_filter(np.where(beyond, _contrast(prepared.lr), 0.0), 3)
+    return np.hypot(prepared.measured.artifacts.noise, SPOT_SHARE * spots).astype(np.float32)
 
 
 def _unsure(prepared: Prepared) -> float:
@@ -217,14 +231,17 @@ def _unsure(prepared: Prepared) -> float:
     return UNSURE_TIMES * max(float(high - low) / 2, prepared.noise, LEAST_CONTRAST)
 
 
-def _flags(picture: Picture, gain: float, beyond: NDArray[np.bool_], *, wanted: bool) -> NDArray[np.uint8]:
-    """(y, x) flag of every scene pixel; the first that applies: no data, range, edge, fallback, hole."""
+def _flags(
+    picture: Picture, gain: float, beyond: NDArray[np.bool_], damaged: NDArray[np.bool_], *, wanted: bool
+) -> NDArray[np.uint8]:
+    """(y, x) flag of every scene pixel; the first of: no data, range, damage, edge, fallback, hole."""
     valid = picture.valid
     flags = np.full(valid.shape, FLAG_GOOD, dtype=np.uint8)
     flags[near_missing(valid, NEIGHBOR_PX)] = FLAG_FILLED_NEIGHBOR
     if wanted:
         flags[picture.gain < 0.5 * max(gain, 1e-6)] = FLAG_FALLBACK
     flags[near_border(valid.shape, EDGE_PX)] = FLAG_EDGE
+    flags[damaged] = FLAG_ARTIFACT
     flags[beyond] = FLAG_OUT_OF_RANGE
     flags[~valid] = FLAG_NO_DATA
     return flags

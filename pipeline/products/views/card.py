@@ -52,7 +52,15 @@ _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     5.75,
 )
 # Flag value to color: good is calm, what wants a second look is not.
-FLAG_COLORS = {0: "#d9ead3", 1: "#ffffff", 2: "#6fa8dc", 3: "#f6b26b", 4: "#8e7cc3", 5: "#cc0000"}
+FLAG_COLORS = {
+    0: "#d9ead3",
+    1: "#ffffff",
+    2: "#6fa8dc",
+    3: "#f6b26b",
+    4: "#8e7cc3",
+    5: "#cc0000",
+    6: "#45818e",
+}
 _DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
 
 

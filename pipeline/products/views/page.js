@@ -200,7 +200,7 @@ function drawLegend() {
 }
 
 function flagWords() {
-  const names = ["pale green", "white", "blue", "orange", "violet", "red", "magenta", "brown"];
+  const names = ["pale green", "white", "blue", "orange", "violet", "red", "teal"];
   return "flags: " + Object.entries(data.flags).map(([value, words]) => `${names[value] || value} ${words}`).join(", ");
 }
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene
+from pipeline.superres.sensing.artifacts import Artifacts, find_artifacts
 from pipeline.superres.sensing.domain import Domain, choose_domain
 from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.spectrum import estimate_noise_k, oversampling
@@ -54,6 +55,11 @@ class Measured:
     def repeats_pixels(self) -> bool:
         """Whether pixels were repeated and skipped to fill this grid, as many map products are made."""
         return resampled_by_nearest(self.scene.temperature, self.scene.quantization_k)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """Local damage: interleaved scans, stripes, seams."""
+        return find_artifacts(self.lr, self.valid, step=self.scene.quantization_k)
 
     @cached_property
     def white_noise(self) -> float:

@@ -140,7 +140,7 @@ def prepare(
         blur=blur,
         degrade=blur.at(recipe.scale),
         noise=noise,
-        facts={**facts, **native.facts},
+        facts={**facts, **native.facts, **measured.artifacts.facts()},
         finer_than_sensor=native.finer,
         sample_px=native.sample_px,
     )

@@ -1,0 +1,83 @@
+"""Local damage of real grids: found where it was put, not found where nothing is wrong; no kelvin changes."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import binary_dilation
+
+from pipeline.grid import Window
+from pipeline.scene import FLAG_ARTIFACT
+from pipeline.settings_sources import load_settings
+from pipeline.superres.enhance import enhance
+from pipeline.superres.sensing.artifacts import find_artifacts
+from pipeline.superres.sensing.degrade import Degrade
+from tests.scenes import scene_of, truth_and_lr
+
+BASE_AT_X2 = load_settings(assignments=["recipe.scale=2", "recipe.detail=none"], environment={}).recipe
+OTHER_SCAN_K = 2.0
+SIDE_PX = 136
+
+
+def made_scene():
+    """A scene without furnaces, around which no two scans agree."""
+    truth, _ = truth_and_lr(2 * SIDE_PX, 2)
+    return Degrade.gaussian(2, 0.4)(np.minimum(truth, np.quantile(truth, 0.99)).astype(np.float32))
+
+
+def damaged(lr, kind):
+    """The scene with damage as real files have it, and where."""
+    hurt, mask = lr.copy(), np.zeros(lr.shape, bool)
+    rows, columns = np.indices(lr.shape)
+    other_scan = np.roll(lr, 1, axis=1) + np.float32(OTHER_SCAN_K)
+    if kind == "checkerboard":
+        mask = np.abs(rows - columns) < 12
+        hurt = np.where(mask & ((rows + columns) % 2 == 1), other_scan, lr)
+    elif kind == "rows":
+        mask = np.abs(columns - lr.shape[1] // 2) < 12
+        hurt = np.where(mask & (rows % 2 == 1), other_scan, lr)
+    elif kind == "stripes":
+        mask[[20, 41, 62, 90]] = True
+        hurt = lr + np.where(mask, np.float32(1.5), np.float32(0))
+    else:
+        mask[:, 67:69] = True
+        hurt = lr + np.where(columns >= 68, np.float32(4), np.float32(0))
+    return hurt.astype(np.float32), mask
+
+
+def found(lr):
+    return find_artifacts(lr, np.isfinite(lr), step=0.0)
+
+
+@pytest.mark.parametrize("kind", ["checkerboard", "rows", "stripes", "seams"])
+def test_damage_is_found_where_it_was_put_and_nowhere_else(kind):
+    lr = made_scene()
+    hurt, mask = damaged(lr, kind)
+    artifacts = found(hurt)
+    changed = mask & ((np.abs(hurt - lr) > 1) | (kind == "seams"))
+    assert artifacts.damaged[changed].mean() > 0.6
+    assert artifacts.damaged[~binary_dilation(mask, iterations=8)].mean() < 0.005
+    name = {"checkerboard": "interleaved", "rows": "interleaved"}.get(kind, kind)
+    assert artifacts.shares[name] > 0.4 * changed.mean()
+
+
+@pytest.mark.parametrize("noise_k", [0.0, 0.5])
+def test_hardly_a_pixel_of_an_undamaged_scene_is_called_damaged(noise_k):
+    _, lr = truth_and_lr(272, 2, nedt_k=noise_k)
+    assert found(lr).damaged.mean() < 0.005
+
+
+def test_damage_has_its_flag_and_more_uncertainty_and_kelvin_stays():
+    lr = made_scene()
+    hurt, mask = damaged(lr, "checkerboard")
+    whole = Window(0, 0, *lr.shape)
+    enhancement = enhance(scene_of(hurt), BASE_AT_X2, device=torch.device("cpu"))
+    made = enhancement.compute(whole)
+    inside = mask.repeat(2, 0).repeat(2, 1)
+    far = ~binary_dilation(mask, iterations=8).repeat(2, 0).repeat(2, 1)
+    assert (made.flag[inside] == FLAG_ARTIFACT).mean() > 0.3
+    assert (made.flag[far] == FLAG_ARTIFACT).mean() < 0.02
+    assert np.median(made.uncertainty[made.flag == FLAG_ARTIFACT]) > 0.5 * OTHER_SCAN_K / 2
+    assert enhancement.figures["artifact_interleaved_fraction"] > 0.05
+    assert enhancement.figures["artifact_noise_k"] > 0.3
+    consistency = enhancement.check(lambda fine: made.temperature[fine.slices])
+    assert consistency["consistency_rmse_k"] < 0.1  # the scene as it came, its damage included
