@@ -348,7 +348,7 @@ function meanError(count, sigmas) {
   const lines = [`single pixels: ± ${mean.toFixed(2)} K in the mean`];
   if (known.length) {
     const one = known[known.length - 1];
-    lines.push(`this mean: ± ${one.error_k.toFixed(3)} K by the self-test over ${one.scene_px} scene pixels; calibration, emissivity and noise come on top`);
+    lines.push(`this mean: ± ${one.error_k.toFixed(3)} K by the self-test over ${one.scene_px} scene pixels; calibration and emissivity come on top`);
   } else lines.push(`this mean: at most ± ${mean.toFixed(2)} K; calibration and emissivity come on top`);
   return lines;
 }

@@ -23,7 +23,7 @@ from matplotlib.colors import to_rgb
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
-from pipeline.figures import FIGURES
+from pipeline.figures import AREA_ERRORS, FIGURES
 from pipeline.grid import Grid, crs_name
 from pipeline.products.store.georeference import transform_terms
 from pipeline.products.store.zarr_store import open_store
@@ -107,6 +107,7 @@ def _data(context: ViewContext, dataset: xr.Dataset, limit_px: int) -> dict[str,
         "range_k": [round(scale.low_k, 2), round(scale.high_k, 2)],
         **_limits(overview),
         **_place(enhancement.grid),
+        "area_errors": _area_errors(context),
         "facts": _facts(context),
     }
 
@@ -188,6 +189,12 @@ def _facts(context: ViewContext) -> list[tuple[str, str]]:
         if figure.text(known)
     ]
     return [(one_line(words), meaning) for words, meaning in told]
+
+
+def _area_errors(context: ViewContext) -> list[dict[str, float]]:
+    """The error of means over so many scene pixels, in kelvin, as far as the self-test tells."""
+    known = {area: figure.value(context.figures) for area, figure in AREA_ERRORS.items()}
+    return [{"scene_px": area, "error_k": error} for area, error in known.items() if error is not None]
 
 
 @cache

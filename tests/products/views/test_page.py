@@ -118,6 +118,20 @@ def test_a_box_and_a_profile_equal_numpy(context):
 
 
 @needs_browser
+def test_the_error_of_a_mean_is_that_of_the_self_test_over_the_largest_area_that_fits(tmp_path):
+    figures = {"area_error_1px_k": 0.2, "area_error_4px_k": 0.08, "area_error_64px_k": 0.011}
+    context = make_context(make_enhancement(shape=(30, 26)), tmp_path, figures=figures)
+    page.write_page(context.files.store, context)
+    with open_page(context.files.page) as browser:
+        browser.locator("#box").click()
+        click(browser, 48, 48)
+        click(browser, 63, 63)  # 16 scene pixels
+        told = browser.locator("#statistics").inner_text()
+    assert "this mean: ± 0.080 K by the self-test over 4 scene pixels" in told
+    assert "calibration and emissivity come on top" in told
+
+
+@needs_browser
 def test_the_keyboard_reaches_every_pixel_and_tool(context):
     temperature, _, _ = kelvin(context)
     with open_page(context.files.page) as browser:
