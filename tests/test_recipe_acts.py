@@ -66,7 +66,7 @@ SHIFTED = (
 )
 SWINIR = ("recipe.network.name=swinir", "recipe.network.layers=1", "recipe.network.window_px=4")
 HSPA = ("recipe.network.attention=hspa", "recipe.network.window_px=4")
-# What must be said beside a setting, so that it has something to do.
+# What must be said beside a setting, so that it has something to do; by kind where they differ.
 BESIDE = {
     "normalize": ("recipe.network.mean_window_px=0",),
     "normalize.low_k": ("recipe.normalize.method=absolute",),
@@ -80,8 +80,14 @@ BESIDE = {
     "network.mapping_px": ("recipe.network.name=srcnn",),
     "network.noise_input": ("recipe.degrade.nedt_k=0.3",),
     "train.min_learning_rate": ("recipe.train.schedule=cosine",),
-    "train.validate_every": (*JUDGED, "recipe.train.steps=100"),
-    "train.patience_fraction": JUDGED,
+    "train.validate_every": {
+        "trained": (*JUDGED, "recipe.train.steps=100"),
+        "started": (*JUDGED, "recipe.train.steps=100", "recipe.train.learning_rate=0.001"),
+    },
+    "train.patience_fraction": {
+        "trained": (*JUDGED, "recipe.train.learning_rate=0.0005"),
+        "started": (*JUDGED, "recipe.train.learning_rate=0.001"),
+    },
     "infer.reduce": ("recipe.infer.self_ensemble=true",),
     "infer.patch_px": SHIFTED,
     "infer.context_px": SHIFTED,
@@ -177,8 +183,9 @@ def another(name, kind):
 
 def beside(name, kind):
     """What must be said beside a setting, as far as this kind knows it."""
-    told = ()
-    for word in (*BESIDE.get(name.split(".")[0], ()), *BESIDE.get(name, ())):
+    told, words = (), BESIDE.get(name, ())
+    words = words.get(kind, ()) if isinstance(words, dict) else words
+    for word in (*BESIDE.get(name.split(".")[0], ()), *words):
         if not refused((*KINDS[kind], *told, word)):
             told = (*told, word)
     return told

@@ -36,7 +36,7 @@ from pipeline.superres.training.state import Checkpoint
 HELD_OUT_BLOCK_PX = 32
 HELD_OUT_SHARE = 4  # one block in four is held out
 LARGE_PX = 256**2  # measured pixels from which on a scene is expected to teach as much as it can
-USUAL_SHARE = 0.5  # of what a large scene taught that suits it at the next scale
+USUAL_SHARE = 0.5  # of what a large scene taught at x2 that suits it at the next scale; at x4 half of it
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _train_here(
     if report.best_step == 0:
         return _not_trained(start, f"training learned nothing in {report.steps} steps", facts, report)
     if prior is not None:
-        usual = USUAL_SHARE * min(1.0, float(prepared.valid.sum()) / LARGE_PX)
+        usual = USUAL_SHARE * min(1.0, float(prepared.valid.sum()) / LARGE_PX) * 2 / recipe.scale
         share = settle_between(network, prior.network(recipe.scale), pairs.validation, usual=usual)
         facts = {**facts, "share_of_training": share}
         if share == 0:
