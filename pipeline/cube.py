@@ -27,6 +27,7 @@ from odc.geo.xr import xr_reproject
 from pyproj import CRS, Transformer
 
 from pipeline.errors import DamagedProductError, UnusableInputError
+from pipeline.figures import AREA_ERRORS
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
 from pipeline.products.publish import read_record
 from pipeline.products.store.attributes import FLAG_VARIABLE
@@ -82,7 +83,8 @@ def open_products(
     Returns:
         Dataset with dims (time, y, x): the temperature in kelvin and its uncertainty, float32 with NaN for
         no data, and the flags, uint8 with `no_data` outside a product. `time` is NaT for undated products.
-        Along `time` lie `scene_id`, `product` (folder) and `resampled` (true where pixels were resampled).
+        Along `time` lie `scene_id`, `product` (folder) and `resampled` (true where pixels were resampled);
+        along `time` and `area` (in scene pixels) `error_of_mean_k`, as the product's self-test found it.
 
     Raises:
         UnusableInputError: Nothing fits, several recipes do, quantities differ, or a grid has no place.
@@ -203,12 +205,22 @@ def _on_grid(one: _Found, store: xr.Dataset, grid: GeoBox) -> xr.Dataset | None:
         "scene_id": ("time", [one.record.ref.scene_id]),
         "product": ("time", [one.folder.name]),
         "resampled": ("time", [offset is None]),
+        "area": list(AREA_ERRORS),
+        "error_of_mean_k": (("time", "area"), [_errors_of_means(variables[f"{name}_uncertainty"])]),
     }
     return (
         moved.drop_vars("time", errors="ignore")
         .expand_dims(time=np.array([when], "datetime64[ns]"))
         .assign_coords(along)
     )
+
+
+def _errors_of_means(uncertainty: xr.DataArray) -> list[float]:
+    """Kelvin for each area of `AREA_ERRORS`, as the product tells them; NaN where it does not."""
+    told = uncertainty.attrs
+    areas = np.atleast_1d(told.get("error_of_mean_area_scene_pixels", [])).tolist()
+    known = dict(zip(areas, np.atleast_1d(told.get("error_of_mean_k", [])).tolist(), strict=True))
+    return [float(known.get(area, np.nan)) for area in AREA_ERRORS]
 
 
 def _offset_px(theirs: GeoBox, grid: GeoBox) -> tuple[int, int] | None:
@@ -268,3 +280,45 @@ def _masked(
     if flags is None and most_sigma_k is None:
         return cube
     return cube.assign({key: cube[key].where(keep) for key in (name, f"{name}_uncertainty")})
+
+
+def mean_over(cube: xr.Dataset, box: Box) -> xr.Dataset:
+    """The mean temperature over a box, date by date, with what is known of its error.
+
+    The projection fixes the mean of every scene pixel, so errors of neighbors cancel faster than independent
+    ones would. What the scene's self-test measured over areas of 1, 4, 16 and 64 scene pixels is taken, of
+    the largest area that fits into the pixels with data; it has the noise in it. What does not cancel over
+    an area comes on top and is not known here: the sensor's calibration and the retrieval's emissivity.
+
+    Args:
+        cube: From `open_products`, of one grid.
+        box: West, south, east, north in degrees.
+
+    Returns:
+        Dataset along time: `mean_k`, `error_k` (one standard error; NaN where no self-test tells it),
+        `scene_pixels` (pixels with data, in pixels of the scene).
+
+    Raises:
+        UnusableInputError: If no pixel of the cube lies in the box.
+    """
+    name = temperature_name(cube)
+    west, south, east, north = _bounds(box, "OGC:CRS84", cube.odc.geobox.crs)
+    rows, columns = (cube[dim] for dim in cube[name].dims[-2:])
+    inside = {
+        rows.name: np.flatnonzero((rows >= south) & (rows <= north)),
+        columns.name: np.flatnonzero((columns >= west) & (columns <= east)),
+    }
+    part = cube[name].isel(inside)
+    if part.size == 0:
+        raise UnusableInputError(f"no pixel lies in the box {box}")
+    across = part.dims[-2:]
+    scene_pixels = (part.notnull().sum(across) / int(cube.attrs["sr_scale_factor"]) ** 2).compute()
+    told = cube.error_of_mean_k.where(cube.area <= scene_pixels).transpose("time", "area").values
+    known = [row[np.isfinite(row)] for row in told]
+    return xr.Dataset(
+        {
+            "mean_k": part.astype(np.float64).mean(across).compute(),
+            "error_k": ("time", [float(row[-1]) if row.size else np.nan for row in known]),
+            "scene_pixels": scene_pixels,
+        }
+    )

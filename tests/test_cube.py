@@ -9,7 +9,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from pipeline.cube import open_products
+from pipeline.cube import mean_over, open_products
 from pipeline.errors import UnusableInputError
 from pipeline.products.publish import publish
 from tests.products.known import UTM, make_enhancement, manifest_of, stage_product
@@ -124,3 +124,26 @@ def test_what_cannot_be_put_together_is_said_in_a_line(tmp_path):
     place(tmp_path / "both", digest="1123abcd")
     with pytest.raises(UnusableInputError, match="one quantity is wanted, found sea_surface_t"):
         open_products(tmp_path / "both")
+
+
+def test_the_mean_over_a_box_is_numpys_and_has_the_error_of_the_largest_area_that_fits(tmp_path):
+    known = {"area_error_1px_k": 0.2, "area_error_4px_k": 0.08, "area_error_64px_k": 0.011}
+    for day, digest, figures in (
+        ("2024-07-28T20:40:25Z", "0123abcd", known),
+        ("2024-08-01T00:00:00Z", "1123abcd", {}),
+    ):
+        enhancement = make_enhancement((UTM, ORIGIN), acquired=day, scene_id=f"demo-{digest}", holes=False)
+        publish_enhancement(replace(enhancement, figures=figures), tmp_path)
+    cube = open_products(tmp_path)
+    to_degrees = Transformer.from_crs(32633, 4326, always_xy=True)
+    corners = to_degrees.transform_bounds(400000, 5299000, 400490, 5299490)  # 28 x 28 pixels of the product
+    found = mean_over(cube, corners)
+    west, south, east, north = Transformer.from_crs(4326, 32633, always_xy=True).transform_bounds(*corners)
+    part = cube.surface_temperature.sel(x=slice(west, east), y=slice(north, south)).values
+    np.testing.assert_allclose(found.mean_k, part.astype(np.float64).mean((1, 2)), atol=1e-9)
+    assert found.scene_pixels.values.tolist() == [part[0].size / 16] * 2
+    assert 4 <= part[0].size / 16 < 64
+    assert float(found.error_k[0]) == 0.08
+    assert np.isnan(found.error_k[1])
+    with pytest.raises(UnusableInputError, match="no pixel lies in the box"):
+        mean_over(cube, (0, 0, 1, 1))

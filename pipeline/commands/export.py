@@ -55,7 +55,7 @@ def export(
 
 def _alone(cube: xr.Dataset) -> xr.Dataset:
     """The one product in a cube, without the dimension of time."""
-    return cube.isel(time=0).drop_vars(("scene_id", "product", "resampled"))
+    return cube.isel(time=0).drop_vars(("scene_id", "product", "resampled", "area", "error_of_mean_k"))
 
 
 def _four(words: str) -> tuple[float, float, float, float]:
