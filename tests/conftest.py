@@ -50,9 +50,15 @@ def one_torch_thread():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_leftovers():
-    """No test file leaves a thread, a process, a listening socket or an environment variable behind."""
+def no_leftovers(request):
+    """No test file leaves a thread, a process, a listening socket or an environment variable behind.
+
+    Files of the fleet share servers and clusters that go when the session ends; they are not looked at.
+    """
     torch.set_num_threads(1)
+    if "fleet" in request.path.parts:
+        yield
+        return
     with nothing_left():
         yield
 

@@ -42,8 +42,8 @@ def test_a_restart_of_the_server_costs_the_night_no_scene(tmp_path):
 
 IMPATIENT = """
 import sys
-from flows import cli, ingest
-ingest.PATIENCE_S = (0.5,)
+from flows import cli, in_place
+in_place.PATIENCE_S = (0.5,)
 sys.exit(cli.main())
 """
 
