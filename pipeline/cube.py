@@ -163,7 +163,7 @@ def _common_grid(opened: Sequence[tuple[_Found, xr.Dataset]], box: Box | None) -
     """The first product's lattice over all of them, or over the box."""
     first: GeoBox = opened[0][1].odc.geobox
     if box is not None:
-        outlines = [_bounds(box, "OGC:CRS84", first.crs)]
+        outlines = [bounds_in(box, "OGC:CRS84", first.crs)]
     else:
         outlines = [_bounds_of(store.odc.geobox, first.crs) for _, store in opened]
     corners = np.array([corner for w, s, e, n in outlines for corner in ((w, s), (w, n), (e, s), (e, n))])
@@ -177,10 +177,11 @@ def _common_grid(opened: Sequence[tuple[_Found, xr.Dataset]], box: Box | None) -
 def _bounds_of(geobox: GeoBox, crs: Any) -> Box:
     """Least and greatest coordinates of a product in another reference system."""
     west, south, east, north = geobox.boundingbox.bbox
-    return _bounds((west, south, east, north), geobox.crs, crs)
+    return bounds_in((west, south, east, north), geobox.crs, crs)
 
 
-def _bounds(box: Box, theirs: Any, crs: Any) -> Box:
+def bounds_in(box: Box, theirs: Any, crs: Any) -> Box:
+    """West, south, east, north of a box of one reference system in another."""
     source, target = CRS.from_user_input(str(theirs)), CRS.from_user_input(str(crs))
     if source == target:
         return box
@@ -280,45 +281,3 @@ def _masked(
     if flags is None and most_sigma_k is None:
         return cube
     return cube.assign({key: cube[key].where(keep) for key in (name, f"{name}_uncertainty")})
-
-
-def mean_over(cube: xr.Dataset, box: Box) -> xr.Dataset:
-    """The mean temperature over a box, date by date, with what is known of its error.
-
-    The projection fixes the mean of every scene pixel, so errors of neighbors cancel faster than independent
-    ones would. What the scene's self-test measured over areas of 1, 4, 16 and 64 scene pixels is taken, of
-    the largest area that fits into the pixels with data; it has the noise in it. What does not cancel over
-    an area comes on top and is not known here: the sensor's calibration and the retrieval's emissivity.
-
-    Args:
-        cube: From `open_products`, of one grid.
-        box: West, south, east, north in degrees.
-
-    Returns:
-        Dataset along time: `mean_k`, `error_k` (one standard error; NaN where no self-test tells it),
-        `scene_pixels` (pixels with data, in pixels of the scene).
-
-    Raises:
-        UnusableInputError: If no pixel of the cube lies in the box.
-    """
-    name = temperature_name(cube)
-    west, south, east, north = _bounds(box, "OGC:CRS84", cube.odc.geobox.crs)
-    rows, columns = (cube[dim] for dim in cube[name].dims[-2:])
-    inside = {
-        rows.name: np.flatnonzero((rows >= south) & (rows <= north)),
-        columns.name: np.flatnonzero((columns >= west) & (columns <= east)),
-    }
-    part = cube[name].isel(inside)
-    if part.size == 0:
-        raise UnusableInputError(f"no pixel lies in the box {box}")
-    across = part.dims[-2:]
-    scene_pixels = (part.notnull().sum(across) / int(cube.attrs["sr_scale_factor"]) ** 2).compute()
-    told = cube.error_of_mean_k.where(cube.area <= scene_pixels).transpose("time", "area").values
-    known = [row[np.isfinite(row)] for row in told]
-    return xr.Dataset(
-        {
-            "mean_k": part.astype(np.float64).mean(across).compute(),
-            "error_k": ("time", [float(row[-1]) if row.size else np.nan for row in known]),
-            "scene_pixels": scene_pixels,
-        }
-    )

@@ -22,7 +22,8 @@ from pipeline.errors import DamagedProductError, SettingsError, UnusableInputErr
 from pipeline.files import write_json
 from pipeline.grid import Window
 from pipeline.process import resolve_device
-from pipeline.products.layout import RECORD, ProductFiles
+from pipeline.products.layout import RECORD
+from pipeline.products.product_files import ProductFiles
 from pipeline.products.publish import read_record
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.recipe import Recipe

@@ -26,6 +26,7 @@ from pipeline.grid import Window
 from pipeline.outcomes import outcome, remark
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
+from pipeline.products.product_files import ProductFiles
 from pipeline.products.publish import find_record, publish, read_record, refuse_taken, write_record
 from pipeline.products.store.statistics import StoreSummary
 from pipeline.products.store.zarr_store import open_store, temperature_name, write_store
@@ -154,7 +155,7 @@ def _fill(
 ) -> Record:
     """Everything that a product's folder holds, but the manifest."""
     ref, output = enhancement.scene.ref, settings.output
-    files = layout.ProductFiles(staging, ref.scene_id, enhancement.scale)
+    files = ProductFiles(staging, ref.scene_id, enhancement.scale)
     scratch = layout.scratch_folder(output.root, settings.recipe.label, ref.scene_id)
     clock("write", 0.0)
     with tile_scheduler(settings.run, scratch / "cluster") as scheduler:
@@ -223,7 +224,7 @@ def _check(enhancement: Enhancement, store: Path) -> Mapping[str, float]:
 
 def _context(
     enhancement: Enhancement,
-    files: layout.ProductFiles,
+    files: ProductFiles,
     settings: Settings,
     *,
     summary: StoreSummary,

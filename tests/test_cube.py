@@ -9,9 +9,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from pipeline.cube import mean_over, open_products
+from pipeline.cube import open_products
 from pipeline.errors import UnusableInputError
 from pipeline.products.publish import publish
+from pipeline.series import mean_over
 from tests.products.known import UTM, make_enhancement, manifest_of, stage_product
 
 # Of odc-geo, which hands GDAL pieces without a place while it resamples them.

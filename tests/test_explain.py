@@ -15,7 +15,7 @@ from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.explain import box_in_scene, explain, seen_part, write_explanation
 from pipeline.grid import Window
 from pipeline.process import process_scene
-from pipeline.products.layout import ProductFiles
+from pipeline.products.product_files import ProductFiles
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.settings_sources import load_settings
 from tests.scenes import truth_and_lr

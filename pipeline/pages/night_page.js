@@ -1,8 +1,5 @@
-"use strict";
-// A night in a browser: nothing is loaded, every word of a file is text and never markup.
+// A night in a browser.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
 const PAGE = 200;
 const COLUMNS = [
   ["picture", ""], ["name", "scene"], ["outcome", "outcome"], ["reason", "reason"], ["seconds", "seconds"],
@@ -49,11 +46,6 @@ function map() {
   const margin = Math.max(8, 0.15 * Math.max(east - west, north - south));
   const view = [Math.max(-180, west - margin), Math.max(-90, south - margin), Math.min(180, east + margin), Math.min(90, north + margin)];
   const width = view[2] - view[0], height = view[3] - view[1], thin = width / 900;
-  const svg = (tag, facts) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(facts)) node.setAttribute(name, value);
-    return node;
-  };
   const root = svg("svg", { viewBox: `${view[0]} ${-view[3]} ${width} ${height}`, role: "img",
     "aria-label": `Map of ${placed.length} scenes between ${west.toFixed(1)} and ${east.toFixed(1)} degrees east, ${south.toFixed(1)} and ${north.toFixed(1)} degrees north` });
   for (const ring of data.coast) {

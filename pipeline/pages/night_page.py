@@ -12,8 +12,6 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
-from html import escape
-from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,7 +19,8 @@ from PIL import Image
 
 from pipeline.figures import ALARM, GAIN, SKILL
 from pipeline.files import write_bytes
-from pipeline.products.layout import ProductFiles
+from pipeline.page_frame import fill_page, part
+from pipeline.products.product_files import ProductFiles
 from pipeline.products.stac import item_files
 from pipeline.text import one_line
 
@@ -55,31 +54,19 @@ def write_night_page(report: Mapping[str, Any], reports: Path, out: Path) -> Pat
 
 def night_page(report: Mapping[str, Any], out: Path) -> str:
     """The page as text."""
-    data = json.dumps(
-        {
-            "run": one_line(report["run_id"]),
-            "started": report["started"],
-            "finished": report["finished"],
-            "recipe": one_line(report["recipe"]),
-            "found": report["found"],
-            "counts": report["counts"],
-            "complete": report["complete"],
-            "faults": [one_line(fault) for fault in report["faults"]],
-            "rows": list(_rows(report, out)),
-            "coast": _coast(),
-        },
-        allow_nan=False,
-    )
-    text = _part("night_page.html")
-    parts = {
-        "@TITLE@": escape(f"Night {one_line(report['run_id'])}"),
-        "@CSS@": _part("night_page.css"),
-        "@SCRIPT@": _part("night_page.js"),
-        "@DATA@": data.replace("<", "\\u003c"),
+    data = {
+        "run": one_line(report["run_id"]),
+        "started": report["started"],
+        "finished": report["finished"],
+        "recipe": one_line(report["recipe"]),
+        "found": report["found"],
+        "counts": report["counts"],
+        "complete": report["complete"],
+        "faults": [one_line(fault) for fault in report["faults"]],
+        "rows": list(_rows(report, out)),
+        "coast": _coast(),
     }
-    for place, words in parts.items():
-        text = text.replace(place, words)
-    return text
+    return fill_page("pipeline.pages", "night_page", title=f"Night {report['run_id']}", data=data)
 
 
 def _rows(report: Mapping[str, Any], out: Path) -> Iterator[dict[str, Any]]:
@@ -165,10 +152,5 @@ def _newest(reports: Path, name: str) -> bool:
 @cache
 def _coast() -> list[list[float]]:
     """Rings of longitude, latitude, longitude ...; Natural Earth, public domain."""
-    rings: list[list[float]] = json.loads(_part("coast.json"))["rings"]
+    rings: list[list[float]] = json.loads(part("pipeline.pages", "coast.json"))["rings"]
     return rings
-
-
-@cache
-def _part(name: str) -> str:
-    return files("pipeline.pages").joinpath(name).read_text(encoding="utf-8")

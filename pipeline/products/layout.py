@@ -1,4 +1,4 @@
-"""Where each file of a product lives; no path is spelled anywhere else.
+"""Where each product lives; `product_files` names what is inside. No path is spelled anywhere else.
 
     <out>/<recipe label>/<YYYY>/<MM>/<scene_id>/     a published product, complete or not there
     <out>/<recipe label>/undated/<scene_id>/         the same, where nothing tells the date
@@ -17,7 +17,6 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import SettingsError
@@ -37,101 +36,6 @@ REDO = "redo.txt"  # inside a product: a line that says why it is to be made aga
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,159}")
 _RULE_LINE = re.compile(rb'"rule": "([0-9a-f]{8})"')
 _DIGEST_LINE = re.compile(rb'"content_digest": "([0-9a-f]{64})"')
-
-
-@dataclass(frozen=True)
-class ProductFiles:
-    """Names of everything in one product's folder.
-
-    Attributes:
-        folder: The product's folder, published or in the making.
-        scene_id: Name of the scene.
-        scale: Linear enlargement.
-    """
-
-    folder: Path
-    scene_id: str
-    scale: int
-
-    @property
-    def stem(self) -> str:
-        """What every file of the data begins with."""
-        return f"{self.scene_id}_x{self.scale}"
-
-    @property
-    def store(self) -> Path:
-        """The Zarr store: the product itself."""
-        return self.folder / f"{self.stem}.zarr"
-
-    @property
-    def temperature_cog(self) -> Path:
-        """GeoTIFF of the temperature."""
-        return self.folder / f"{self.stem}.tif"
-
-    @property
-    def uncertainty_cog(self) -> Path:
-        """GeoTIFF of the temperature's standard error."""
-        return self.folder / f"{self.stem}_uncertainty.tif"
-
-    @property
-    def quality_cog(self) -> Path:
-        """GeoTIFF of the flags."""
-        return self.folder / f"{self.stem}_quality.tif"
-
-    @property
-    def weights(self) -> Path:
-        """The network that the scene taught, where it is kept."""
-        return self.folder / "weights.safetensors"
-
-    @property
-    def original_turbo(self) -> Path:
-        """The scene as it came, in color."""
-        return self.folder / "original_turbo.png"
-
-    @property
-    def enhanced_turbo(self) -> Path:
-        """The product, in color."""
-        return self.folder / "enhanced_turbo.png"
-
-    @property
-    def original_gray(self) -> Path:
-        """The scene as it came, in gray."""
-        return self.folder / "original_gray.png"
-
-    @property
-    def enhanced_gray(self) -> Path:
-        """The product, in gray."""
-        return self.folder / "enhanced_gray.png"
-
-    @property
-    def comparison(self) -> Path:
-        """Both beside each other."""
-        return self.folder / "comparison.png"
-
-    @property
-    def card(self) -> Path:
-        """The quality card."""
-        return self.folder / "quality_card.png"
-
-    @property
-    def page(self) -> Path:
-        """The product in a browser."""
-        return self.folder / "view.html"
-
-    @property
-    def item(self) -> Path:
-        """The STAC item."""
-        return self.folder / f"{self.stem}.stac.json"
-
-    @property
-    def record(self) -> Path:
-        """How it went, with provenance."""
-        return self.folder / RECORD
-
-    @property
-    def manifest(self) -> Path:
-        """List of all files with their checksums; written last."""
-        return self.folder / MANIFEST
 
 
 def below(out: Path, *names: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.products.layout import ProductFiles
+from pipeline.products.product_files import ProductFiles
 from pipeline.products.store.statistics import StoreSummary
 from pipeline.scene import Enhancement
 from pipeline.settings import OutputSettings

@@ -11,7 +11,8 @@ from pyproj import CRS
 from pipeline.files import write_json
 from pipeline.grid import Grid, Window
 from pipeline.products.catalog import write_item
-from pipeline.products.layout import ProductFiles, make_staging_folder, product_folder
+from pipeline.products.layout import make_staging_folder, product_folder
+from pipeline.products.product_files import ProductFiles
 from pipeline.products.store.zarr_store import write_store
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.all_views import VIEWS

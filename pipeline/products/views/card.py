@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import figures
-from pipeline.figures import FIGURES, Value
 from pipeline.grid import Window
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.view_context import CurvePoint, ViewContext
 from pipeline.products.views.overview import shrink, shrink_factor, store_reader
-from pipeline.products.views.palette import color_scale
+from pipeline.products.views.palette import FLAG_COLORS, color_scale
+from pipeline.products.views.verdict import headline, number_lines
 from pipeline.raster import fill_nearest, most_textured, split_pixels
 from pipeline.scene import FLAG_MEANINGS
 from pipeline.text import latin_line
@@ -51,16 +51,6 @@ _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     4.6,
     5.75,
 )
-# Flag value to color: good is calm, what wants a second look is not.
-FLAG_COLORS = {
-    0: "#d9ead3",
-    1: "#ffffff",
-    2: "#6fa8dc",
-    3: "#f6b26b",
-    4: "#8e7cc3",
-    5: "#cc0000",
-    6: "#45818e",
-}
 _DRAWING = threading.Lock()  # matplotlib's font cache is shared by all threads
 
 
@@ -105,12 +95,6 @@ def bicubic(
     return large[window.within(grown).refine(scale).slices]
 
 
-def number_lines(known: Mapping[str, Value]) -> list[tuple[str, str]]:
-    """(label, value with unit) of what is known and belongs on the card, what matters most first."""
-    shown = ((figure.label, latin_line(figure.text(known))) for figure in FIGURES.values() if figure.on_card)
-    return [(label, value) for label, value in shown if value]
-
-
 def _read_detail(context: ViewContext, dataset: Any, name: str) -> _Detail:
     enhancement = context.enhancement
     scale, temperature = enhancement.scale, enhancement.scene.temperature
@@ -149,31 +133,6 @@ def _draw(
     _lower_left(figure, context)
     _numbers(figure, context)
     _headline(figure, context)
-
-
-def headline(context: ViewContext) -> tuple[str, bool]:
-    """The verdict in one line, and whether it is a good one."""
-    enhancement, known = context.enhancement, context.figures
-    gain, won = figures.GAIN.value(known), figures.SKILL.value(known)
-    if enhancement.fallback:
-        verdict = f"fell back to the base: {latin_line(enhancement.fallback)}"
-    elif gain:
-        verdict = f"sharpened by the network, gain {gain:.2f}"
-    else:
-        verdict = "sharpened by the base, no network"
-    good = not enhancement.fallback
-    # Over the base and not over bicubic: against bicubic a wider blur wins more, right or wrong.
-    if gain and won is not None:
-        verdict += f"; self-test {won:+.1%} on the base"
-        good = good and won > 0
-    for title, figure in (
-        ("Alarm", figures.ALARM),
-        ("Alarm", figures.RANGE_ALARM),
-        ("Warning", figures.NOISE_WARNING),
-    ):
-        if words := figure.text(known):
-            verdict, good = f"{verdict}. {title}: {latin_line(words)}", False
-    return verdict, good
 
 
 def _headline(figure: Figure, context: ViewContext) -> None:

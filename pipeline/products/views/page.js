@@ -1,9 +1,6 @@
-"use strict";
-// One product in a browser: nothing is loaded, every word of a file is text and never markup.
+// One product in a browser.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const [HEIGHT, WIDTH] = data.shape;
-const byId = (id) => document.getElementById(id);
 const canvas = byId("view"), pen = canvas.getContext("2d");
 const LAYERS = {
   measured: "as measured", bicubic: "bicubic", product: "product",
@@ -282,11 +279,7 @@ function tellProfile() {
     ...table.map((one) => [one.row, one.column, one.measured, one.bicubic, one.product, one.sigma].map((v) => Number.isInteger(v) ? v : v.toFixed(2)).join(","))].join("\n");
   if (!known.length) { chart.textContent = "No data along this line."; return; }
   const low = Math.min(...known.map((one) => one.product - one.sigma)), high = Math.max(...known.map((one) => one.product + one.sigma));
-  const W = 340, H = 180, left = 48, bottom = 8, svg = (tag, facts) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(facts)) node.setAttribute(name, value);
-    return node;
-  };
+  const W = 340, H = 180, left = 48, bottom = 8;
   const x = (k) => left + (W - left - 6) * k / Math.max(table.length - 1, 1);
   const y = (v) => 6 + (H - bottom - 6) * (1 - (v - low) / Math.max(high - low, 0.01));
   const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img",

@@ -8,11 +8,8 @@ kelvin. The page loads nothing, and words from files reach it as text only.
 from __future__ import annotations
 
 import base64
-import json
 import math
 from functools import cache
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +22,10 @@ from pyproj.exceptions import ProjError
 
 from pipeline.figures import AREA_ERRORS, FIGURES
 from pipeline.grid import Grid, crs_name
+from pipeline.page_frame import fill_page
 from pipeline.products.store.georeference import transform_terms
 from pipeline.products.store.zarr_store import open_store
 from pipeline.products.view_context import ViewContext
-from pipeline.products.views.card import FLAG_COLORS, headline
 from pipeline.products.views.page_data import (
     Layers,
     around,
@@ -38,7 +35,8 @@ from pipeline.products.views.page_data import (
     pack_kelvin,
     piece_layers,
 )
-from pipeline.products.views.palette import color_scale
+from pipeline.products.views.palette import FLAG_COLORS, color_scale
+from pipeline.products.views.verdict import headline
 from pipeline.scene import FLAG_MEANINGS
 from pipeline.text import one_line
 
@@ -68,17 +66,8 @@ def write_page(store: Path, context: ViewContext) -> list[Path]:
 
 
 def _page(context: ViewContext, dataset: xr.Dataset, limit_px: int) -> bytes:
-    data = json.dumps(_data(context, dataset, limit_px), allow_nan=False)
-    parts = {
-        "@TITLE@": escape(one_line(context.files.stem)),
-        "@CSS@": _part("page.css"),
-        "@SCRIPT@": _part("page.js"),
-        "@DATA@": data.replace("<", "\\u003c"),  # no word of a file can end the element that holds it
-    }
-    text = _part("page.html")
-    for place, words in parts.items():
-        text = text.replace(place, words)
-    return text.encode()
+    data = _data(context, dataset, limit_px)
+    return fill_page("pipeline.products.views", "page", title=context.files.stem, data=data).encode()
 
 
 def _data(context: ViewContext, dataset: xr.Dataset, limit_px: int) -> dict[str, Any]:
@@ -209,8 +198,3 @@ def _palettes() -> dict[str, str]:
         name: base64.b64encode(np.rint(table * 255).astype(np.uint8).tobytes()).decode("ascii")
         for name, table in tables.items()
     }
-
-
-@cache
-def _part(name: str) -> str:
-    return files("pipeline.products.views").joinpath(name).read_text(encoding="utf-8")

@@ -20,6 +20,16 @@ TRANSPARENT = 0
 _FIRST_GRAY = 240  # grays from here to 255, black to white
 _STEPS = _FIRST_GRAY - 1
 _MOST_SAMPLES = 4_000_000  # pixels looked at for the percentiles of a large scene
+# Flag value to color: good is calm, what wants a second look is not.
+FLAG_COLORS = {
+    0: "#d9ead3",
+    1: "#ffffff",
+    2: "#6fa8dc",
+    3: "#f6b26b",
+    4: "#8e7cc3",
+    5: "#cc0000",
+    6: "#45818e",
+}
 
 
 @dataclass(frozen=True)

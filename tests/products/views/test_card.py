@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from pipeline.grid import Window
-from pipeline.products.views.card import bicubic, headline, number_lines, write_card
+from pipeline.products.views.card import bicubic, write_card
+from pipeline.products.views.verdict import headline, number_lines
 from tests.products.known import field_k, make_context, make_enhancement
 
 

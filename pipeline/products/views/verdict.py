@@ -1,0 +1,41 @@
+"""What is said of a product first: its verdict in a line, and its numbers in the order that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline import figures
+from pipeline.figures import FIGURES, Value
+from pipeline.products.view_context import ViewContext
+from pipeline.text import latin_line
+
+
+def headline(context: ViewContext) -> tuple[str, bool]:
+    """The verdict in one line, and whether it is a good one."""
+    enhancement, known = context.enhancement, context.figures
+    gain, won = figures.GAIN.value(known), figures.SKILL.value(known)
+    if enhancement.fallback:
+        verdict = f"fell back to the base: {latin_line(enhancement.fallback)}"
+    elif gain:
+        verdict = f"sharpened by the network, gain {gain:.2f}"
+    else:
+        verdict = "sharpened by the base, no network"
+    good = not enhancement.fallback
+    # Over the base and not over bicubic: against bicubic a wider blur wins more, right or wrong.
+    if gain and won is not None:
+        verdict += f"; self-test {won:+.1%} on the base"
+        good = good and won > 0
+    for title, figure in (
+        ("Alarm", figures.ALARM),
+        ("Alarm", figures.RANGE_ALARM),
+        ("Warning", figures.NOISE_WARNING),
+    ):
+        if words := figure.text(known):
+            verdict, good = f"{verdict}. {title}: {latin_line(words)}", False
+    return verdict, good
+
+
+def number_lines(known: Mapping[str, Value]) -> list[tuple[str, str]]:
+    """(label, value with unit) of what is known and belongs on the card, what matters most first."""
+    shown = ((figure.label, latin_line(figure.text(known))) for figure in FIGURES.values() if figure.on_card)
+    return [(label, value) for label, value in shown if value]
