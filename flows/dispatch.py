@@ -138,7 +138,10 @@ def is_over(run: FlowRun) -> bool:
 
 
 def ask_for_workers(settings: Settings) -> int:
-    """Submit as many GPU workers as scenes wait, up to `run.slurm.workers`; returns how many."""
+    """Submit as many GPU workers as scenes wait, up to `run.slurm.workers`; returns how many.
+
+    A worker that leaves has another name by then and is not counted.
+    """
     most = settings.run.slurm.workers
     if most == 0:
         return 0
