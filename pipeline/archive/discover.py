@@ -9,11 +9,10 @@ formats and our own products are not looked at.
 from __future__ import annotations
 
 import logging
-import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -24,16 +23,15 @@ from pipeline.archive.formats.geotiff import what_instead
 from pipeline.archive.formats.netcdf import is_hdf4
 from pipeline.archive.masks import masks_beside
 from pipeline.archive.names import (
-    MTL_SUFFIX,
     companion_layer,
     ecostress_edition,
-    looks_like_input,
     partial,
     scene_id,
 )
 from pipeline.archive.product_rules import check_rules, product_rule
 from pipeline.archive.readers import COMPANIONS, READERS
-from pipeline.errors import SettingsError, UnreadableInputError
+from pipeline.archive.walk import FoundFile, walk
+from pipeline.errors import SettingsError
 from pipeline.files import digest_of
 from pipeline.scene import SceneRef
 from pipeline.settings import ArchiveSettings
@@ -44,7 +42,6 @@ log = logging.getLogger(__name__)
 Known: TypeAlias = Mapping[str, "tuple[int, int, str, str | None]"]
 NO_READER = "none"
 LONGEST_PATH = 4096  # characters
-LINKED_FOLDER = "a link to a folder is not followed; name that folder as the archive, or mount it here"
 
 
 @dataclass(frozen=True)
@@ -73,16 +70,6 @@ class Discovery:
     known: dict[str, tuple[int, int, str, str | None]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A file of the walk: its path, size, last change, and the names in its folder."""
-
-    path: Path
-    size: int
-    mtime_ns: int
-    siblings: frozenset[str]
-
-
 def discover(
     settings: ArchiveSettings,
     known: Known = MappingProxyType({}),
@@ -102,7 +89,7 @@ def discover(
         raise SettingsError(f"archive.root {shortened(settings.root)} does not exist")
     found = Discovery()
     candidates = []
-    for file in _walk(settings, found):
+    for file in walk(settings.root, found.waiting, found.no_scenes):
         if (reason := _unspeakable(file.path)) or (reason := _unsettled(file, settings)):
             found.waiting.append((str(file.path), reason))
         elif partial(file.path.name):
@@ -132,7 +119,7 @@ def discover(
 
 
 def _take(
-    file: _Found,
+    file: FoundFile,
     settings: ArchiveSettings,
     known: Known,
     found: Discovery,
@@ -187,7 +174,7 @@ def _reader(path: Path, settings: ArchiveSettings) -> tuple[str, str]:
 
 def _digest(
     files: Sequence[Path],
-    file: _Found,
+    file: FoundFile,
     known: Known,
     settings: ArchiveSettings,
     found: Discovery,
@@ -239,9 +226,9 @@ def _outside_period(acquired: str | None, settings: ArchiveSettings) -> str:
     return ""
 
 
-def _newest_editions(files: Sequence[_Found], found: Discovery) -> list[_Found]:
+def _newest_editions(files: Sequence[FoundFile], found: Discovery) -> list[FoundFile]:
     """The files without older builds and iterations of the same ECOSTRESS tile."""
-    newest: dict[str, tuple[tuple[int, int], _Found]] = {}
+    newest: dict[str, tuple[tuple[int, int], FoundFile]] = {}
     for file in files:
         edition = ecostress_edition(file.path.stem)
         if edition is not None and (edition[0] not in newest or edition[1] > newest[edition[0]][0]):
@@ -266,7 +253,7 @@ def _unspeakable(path: Path) -> str:
     return ""
 
 
-def _unsettled(file: _Found, settings: ArchiveSettings) -> str:
+def _unsettled(file: FoundFile, settings: ArchiveSettings) -> str:
     """Why a file is still too young, or "".
 
     A change in the future (another machine's clock) counts like one in the past: a file waits until the two
@@ -278,62 +265,3 @@ def _unsettled(file: _Found, settings: ArchiveSettings) -> str:
     if age_s >= settings.settle_s:
         return ""
     return f"changed {age_s:.0f} s ago, {settings.settle_s:g} s of rest are wanted"
-
-
-def _walk(settings: ArchiveSettings, found: Discovery) -> Iterator[_Found]:
-    """Every file that could be input, without hidden ones and our own products; links stay inside."""
-    root = settings.root.absolute()
-    if root.is_file():
-        stat = root.stat()
-        names = frozenset(path.name for path in root.parent.iterdir())
-        yield _Found(root, stat.st_size, stat.st_mtime_ns, names)
-        return
-    inside = root.resolve(strict=True)
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = [entry for entry in listing if not entry.name.startswith(".")]
-        except OSError as error:
-            if folder == root:
-                raise UnreadableInputError(f"archive {root} cannot be listed: {error.strerror}") from error
-            found.waiting.append((str(folder), f"cannot be listed: {shortened(error.strerror or error)}"))
-            continue
-        names = frozenset(entry.name for entry in entries)
-        if "MANIFEST.json" in names and any(name.endswith(".zarr") for name in names):
-            continue  # one of our own products
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(Path(entry.path))
-            elif _links_to_folder(entry):
-                found.waiting.append((entry.path, LINKED_FOLDER))
-            elif looks_like_input(entry.name) or partial(entry.name):
-                yield from _file(entry, inside, names, found)
-            elif not entry.name.endswith(MTL_SUFFIX):
-                found.no_scenes[shortened(Path(entry.name).suffix.lower(), 12) or "no ending"] += 1
-
-
-def _links_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_symlink() and entry.is_dir()
-    except OSError:  # a loop of links; one that is named like a scene is reported as a file
-        return False
-
-
-def _file(
-    entry: os.DirEntry[str], inside: Path, siblings: frozenset[str], found: Discovery
-) -> Iterator[_Found]:
-    try:
-        if entry.is_symlink() and not Path(entry.path).resolve(strict=True).is_relative_to(inside):
-            found.waiting.append((entry.path, "a link that leads out of the archive is not followed"))
-            return
-        if not entry.is_file():
-            found.waiting.append((entry.path, "is no regular file"))
-            return
-        stat = entry.stat()
-    except (OSError, RuntimeError) as error:  # a loop of links, or gone in the meantime
-        reason = getattr(error, "strerror", None) or error
-        found.waiting.append((entry.path, f"cannot be followed: {shortened(reason)}"))
-        return
-    yield _Found(Path(entry.path), stat.st_size, stat.st_mtime_ns, siblings)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.archive.discover import LINKED_FOLDER, discover
+from pipeline.archive.discover import discover
+from pipeline.archive.walk import LINKED_FOLDER
 from pipeline.errors import SettingsError
 from pipeline.settings import ArchiveSettings, ProductRule
 from tests.archive.finding import settings_for
