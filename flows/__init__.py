@@ -6,6 +6,8 @@ Prefect reads these variables when it is first imported, so they are set here, w
 import logging
 import os
 
+from pipeline.offline import NO_NETWORK
+
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # nothing phones home
     "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline,flows",  # scene log lines reach the server
@@ -16,6 +18,7 @@ PREFECT_DEFAULTS = {
 for name, value in PREFECT_DEFAULTS.items():
     os.environ.setdefault(name, value)
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.update(NO_NETWORK)  # whatever the user's says: files of strangers and of OUT are opened below
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to others
 
 for name in ("pipeline", "flows"):  # Prefect gives them handlers and leaves them at the root's level, WARNING

@@ -6,6 +6,7 @@ splits every pixel, so coordinates of centers shift by a fraction of a pixel.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,18 @@ from affine import Affine
 from jaxtyping import Float64
 from numpy.typing import NDArray
 from pyproj import CRS
+
+# Words in WKT and in what it embeds that make PROJ look for a grid or open a file; @null is no file.
+_OPENS_FILES = re.compile(
+    r"grids\s*=(?!@null(?:[\"'\s]|$))|(?:init|file|datumgrid)\s*=|PARAMETERFILE|CONCATENATEDOPERATION|"
+    r"\+proj\s*=\s*(?:pipeline|deformation|\w*gridshift)",
+    re.IGNORECASE,
+)
+
+
+def names_files(crs_text: str) -> bool:
+    """Whether the text of a reference system names a grid or a file for PROJ to open."""
+    return _OPENS_FILES.search(crs_text) is not None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from pipeline.archive.messages import LONGEST_HEADER, Answer, Request
 from pipeline.archive.names import acquired_in_name
 from pipeline.archive.placement import refuse_hostile_crs
 from pipeline.errors import EndedReadingError, SkippedSceneError, UnreadableInputError, UnusableInputError
+from pipeline.offline import NO_NETWORK
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 from pipeline.text import shortened
@@ -60,7 +61,7 @@ def read_apart(ref: SceneRef, settings: ArchiveSettings) -> Scene:
         EndedReadingError: The process crashed, or did not answer within `archive.read_s`.
         UnusableInputError, SkippedSceneError, UnreadableInputError: As `read_scene`.
     """
-    with _reading(ref, settings.read_s) as process:
+    with _reading(ref) as process:
         answer, pixels = process.ask(Request("scene", ref, settings), settings.read_s)
     try:
         if answer.crs_wkt is not None:
@@ -82,18 +83,14 @@ def acquired_apart(ref: SceneRef, settings: ArchiveSettings) -> str | None:
         return named[0]
     limit_s = min(settings.read_s, LOOK_S)
     try:
-        with _reading(ref, limit_s) as process:
+        with _reading(ref) as process:
             return process.ask(Request("time", ref, settings), limit_s)[0].acquired
     except (UnusableInputError, SkippedSceneError):
         return named[0] if named is not None else None
 
 
 class _EndedError(Exception):
-    """The process is no more, or answered nonsense."""
-
-
-class _SlowError(Exception):
-    """No answer in time."""
+    """The process is no more, answered nonsense, or did not answer in time."""
 
 
 class ReadingProcess:
@@ -122,8 +119,8 @@ class ReadingProcess:
         """The answer, and its pixels, (0, 0) where it has none.
 
         Raises:
-            _EndedError: The process that read ended without an answer; the message says how.
-            _SlowError: It took longer than `limit_s`.
+            _EndedError: The process that read ended without an answer, or took longer than `limit_s`; the
+                message says how.
             UnusableInputError, SkippedSceneError, UnreadableInputError: What the reading ended in.
             OSError: The process does not start.
         """
@@ -141,6 +138,8 @@ class ReadingProcess:
             finally:
                 os.close(theirs)
             answer, pixels = self._receive(answers, request.settings, deadline_s)
+        except TimeoutError:
+            raise _EndedError(f"did not answer within {limit_s:g} s (archive.read_s)") from None
         finally:
             os.close(answers)
         self._status(deadline_s)
@@ -216,7 +215,7 @@ def _fill(descriptor: int, buffer: memoryview, deadline_s: float) -> None:
     while got < len(buffer):
         left_s = deadline_s - time.monotonic()
         if left_s <= 0 or not ready.poll(left_s * 1000):
-            raise _SlowError
+            raise TimeoutError
         count = os.readv(descriptor, [buffer[got:]])
         if count == 0:
             raise EOFError
@@ -228,7 +227,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def _reading(ref: SceneRef, limit_s: float) -> Iterator[ReadingProcess]:
+def _reading(ref: SceneRef) -> Iterator[ReadingProcess]:
     """A process that nobody else asks meanwhile; it is kept for the next file where it is well."""
     with _lock:
         process = _idle.pop() if _idle else None
@@ -242,10 +241,6 @@ def _reading(ref: SceneRef, limit_s: float) -> Iterator[ReadingProcess]:
         raise
     except _EndedError as error:
         raise EndedReadingError(f"{_name(ref)}: its reading process {error}") from error
-    except _SlowError as error:
-        raise EndedReadingError(
-            f"{_name(ref)}: its reading process did not answer within {limit_s:g} s (archive.read_s)"
-        ) from error
     finally:
         if whole:
             with _lock:
@@ -269,8 +264,7 @@ def _environment() -> dict[str, str]:
     here = str(Path(pipeline.__file__).parents[1])
     paths = [here, *filter(None, [kept.get("PYTHONPATH")])]
     threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    offline = {"PROJ_NETWORK": "OFF", "GDAL_HTTP_TIMEOUT": "1", "GDAL_PAM_ENABLED": "NO"}
-    return {**kept, **threads, **offline, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**kept, **threads, **NO_NETWORK, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _name(ref: SceneRef) -> str:

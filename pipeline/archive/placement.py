@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
 
 from pipeline.errors import UnusableInputError
-from pipeline.grid import Grid
+from pipeline.grid import Grid, names_files
 from pipeline.settings import ArchiveSettings, ProductRule
 from pipeline.text import shortened
 
@@ -30,12 +30,6 @@ _WKT = re.compile(
 )
 
 _PROJ_FORBIDDEN = re.compile(r"init=|nadgrids|geoidgrids|file=|\.\.|//|\+datumgrid")
-# Words in WKT and in what it embeds that make PROJ look for a grid or open a file; @null is no file.
-_OPENS_FILES = re.compile(
-    r"grids\s*=(?!@null(?:[\"'\s]|$))|(?:init|file|datumgrid)\s*=|PARAMETERFILE|CONCATENATEDOPERATION|"
-    r"\+proj\s*=\s*(?:pipeline|deformation|\w*gridshift)",
-    re.IGNORECASE,
-)
 EVENNESS = 1e-3  # steps between coordinates may differ by this share of the mean step
 
 
@@ -76,7 +70,7 @@ class Placement:
 
 def refuse_hostile_crs(text: str) -> None:
     """Raises UnusableInputError where a reference system's text names a grid or a file for PROJ to open."""
-    if len(text) > 100_000 or _OPENS_FILES.search(text):
+    if len(text) > 100_000 or names_files(text):
         raise UnusableInputError(f"reference system {shortened(text, 60)!r} names files for PROJ to open")
 
 

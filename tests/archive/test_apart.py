@@ -83,6 +83,32 @@ def test_a_file_that_takes_too_long_is_given_up(tmp_path):
     assert read_apart(ref, settings_for(path, read_s=60.0)).grid.shape == (6000, 6000)
 
 
+def test_a_call_into_a_library_that_never_returns_ends_in_a_line(tmp_path, monkeypatch):
+    """PROJ opens its own settings when it meets a reference system; on a pipe it waits there for ever."""
+    archive, proj = tmp_path / "archive", tmp_path / "proj"
+    archive.mkdir()
+    proj.mkdir()
+    good(archive / "scene_20230714T101500.tif")
+    os.mkfifo(proj / "proj.ini")
+    end_reading()
+    monkeypatch.setenv("PROJ_DATA", str(proj))
+    roots = (f"archive.root={archive}", f"output.root={tmp_path / 'out'}", "archive.settle_s=0")
+    settings = load_settings(assignments=(*roots, "archive.read_s=1"), environment={})
+    endings = []
+    for _ in range(2):
+        (ref,) = plan_night(settings).todo
+        began_s = time.monotonic()
+        record = process_scene(ref, settings)
+        assert time.monotonic() - began_s < 20
+        endings.append((record.status, record.reason))
+    begin = "scene_20230714T101500.tif: its reading process did not answer within 1 s (archive.read_s); "
+    assert endings == [
+        ("failed", f"{begin}the next run tries once more"),
+        ("refused", f"{begin}seen twice, so it is set aside"),
+    ]
+    assert apart._idle == []
+
+
 def test_memory_is_bounded_by_the_setting(tmp_path):
     path = large_and_slow(tmp_path / "large.tif", write_tif)
     with pytest.raises(UnusableInputError, match=r"large\.tif: .*memory"):

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from pipeline.night import plan_night
 from pipeline.process import process_scene
 from pipeline.products import layout
 from pipeline.products.publish import find_record, read_manifest, read_record, read_records, sweep, verify
+from pipeline.products.store.zarr_store import open_store
 from pipeline.settings_sources import load_settings
+from tests.products.known import stage_product
 
 PLACES = ("{recipe}", "{recipe}/2023", "{recipe}/2023/07", "{recipe}/records", "{recipe}/reports", ".scratch")
 
@@ -132,6 +136,26 @@ def test_a_pipe_in_place_of_a_manifest_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "MANIFEST.json")
     with pytest.raises(DamagedProductError, match=r"MANIFEST.json cannot be read: is no regular file"):
         verify(tmp_path)
+
+
+def test_a_store_whose_reference_system_names_a_grid_is_not_opened(tmp_path):
+    staging, _ = stage_product(tmp_path)
+    (described,) = staging.glob("*.zarr/zarr.json")
+    store = described.parent
+    open_store(store).close()
+    for json_file in store.rglob("zarr.json"):
+        text = json_file.read_text()
+        json_file.write_text(text.replace("WGS 84", "+nadgrids=/pipe"))
+    with pytest.raises(DamagedProductError, match=r"its reference system names files for PROJ to open"):
+        open_store(store)
+
+
+def test_a_process_of_ours_asks_no_network_for_grids_whatever_the_user_has_set():
+    asked = "import flows, pyproj.network; print(pyproj.network.is_network_enabled())"
+    user = {**os.environ, "PROJ_NETWORK": "ON"}
+    for words, answer in ((asked, "False"), (asked.replace("flows, ", ""), "True")):
+        command = [sys.executable, "-c", words]
+        assert subprocess.run(command, env=user, capture_output=True, text=True).stdout.strip() == answer
 
 
 ARRAY = {

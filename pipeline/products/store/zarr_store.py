@@ -25,7 +25,7 @@ from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
 from pipeline.errors import DamagedProductError
-from pipeline.grid import Grid, Window, tile_windows
+from pipeline.grid import Grid, Window, names_files, tile_windows
 from pipeline.products.store import attributes as about
 from pipeline.products.store.georeference import coordinates, grid_mapping
 from pipeline.products.store.statistics import StoreSummary, TileFigures, count_tile, summarize
@@ -101,9 +101,19 @@ def write_store(
     return summary
 
 
+_CRS_NAMES = ("crs_wkt", "spatial_ref", "crs")  # attributes that readers of a store hand to PROJ
+
+
 def open_store(path: Path) -> xr.Dataset:
-    """A store as xarray sees it, lazily: pixels are read when indexed; coordinates and CRS are decoded."""
+    """A store as xarray sees it, lazily: pixels are read when indexed; coordinates and CRS are decoded.
+
+    Raises:
+        DamagedProductError: If its reference system names files for PROJ to open.
+    """
     store: xr.Dataset = xr.open_zarr(path, decode_coords="all", chunks=None)
+    told = (each.attrs.get(name, "") for each in store.variables.values() for name in _CRS_NAMES)
+    if any(names_files(str(words)) for words in told):
+        raise DamagedProductError(f"{path.name}: its reference system names files for PROJ to open")
     return store
 
 

@@ -1,0 +1,8 @@
+"""Nothing that a file names is asked of the network: said to PROJ and GDAL where a process starts."""
+
+NO_NETWORK = {
+    "PROJ_NETWORK": "OFF",
+    "GDAL_HTTP_TIMEOUT": "1",
+    "GDAL_PAM_ENABLED": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+}
