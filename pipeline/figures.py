@@ -201,6 +201,11 @@ _ALL = (
     ),
     Figure("native_factor", "count", "Delivered pixels averaged into one, along each axis."),
     Figure("native_source", "text", "Why pixels were averaged, or why not.", on_card=False),
+    Figure(
+        "outside_range_pixels",
+        "count",
+        "Measured pixels colder than recipe.normalize.low_k or hotter than high_k (200 and 320 K); all stay.",
+    ),
     Figure("clipped_pixels", "count", "Measured pixels beyond the range that the recipe clips to."),
     Figure("oversampling", "ratio", "How many times finer the grid is than the detail in its spectrum."),
     Figure("consistency_max_k", "K", "Largest distance between the degraded product and the scene."),

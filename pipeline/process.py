@@ -29,13 +29,14 @@ from pipeline.products.catalog import write_item
 from pipeline.products.product_files import ProductFiles
 from pipeline.products.publish import find_record, publish, read_record, refuse_taken, write_record
 from pipeline.products.store.statistics import StoreSummary
+from pipeline.products.store.unsharp import Unsharp
 from pipeline.products.store.zarr_store import open_store, temperature_name, write_store
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.all_views import VIEWS
 from pipeline.provenance import make_manifest, outside_provenance
 from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
-from pipeline.settings import Settings
+from pipeline.settings import OutputSettings, Settings
 from pipeline.stages import Clock
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.networks.device import share_threads
@@ -169,7 +170,7 @@ def _fill(
             progress=lambda done, count: clock("write", done / count),
             institution=output.institution,
             extra_attributes={"recipe": settings.recipe.label},
-            sharpened=output.sharpened,
+            sharpened=_unsharp(output),
             scheduler=scheduler,
         )
     if output.weights and enhancement.weights:
@@ -199,6 +200,10 @@ def _fill(
     write_json(files.record, {**record.to_json(), "provenance": enhancement.provenance})
     write_item(context, record)
     return record
+
+
+def _unsharp(output: OutputSettings) -> Unsharp | None:
+    return Unsharp(output.sharpened_strength, output.sharpened_share) if output.sharpened else None
 
 
 def _gpu_memory(settings: Settings) -> dict[str, float]:

@@ -154,6 +154,12 @@ class OutputSettings(Branch):
         False,
         description="Write an unsharp-masked extra variable `sharpened`; the temperature never is sharpened.",
     )
+    sharpened_strength: float = Field(
+        0.5, ge=0, le=5, description="Of its mask: the share of the difference from the blurred picture."
+    )
+    sharpened_share: float = Field(
+        0.3, ge=0, le=1, description="Most that `sharpened` holds of the mask, where an edge is strongest."
+    )
     catalog: bool = Field(
         True, description="A night with new products rebuilds catalog.json and catalog.csv."
     )

@@ -117,7 +117,7 @@ def enhance(
         scale=recipe.scale,
         compute=compute,
         provenance=_provenance(recipe, prepared, base=base, detail=detail, assessment=assessment),
-        figures={**_scene_figures(prepared), **assessment.figures},
+        figures={**_scene_figures(prepared, recipe), **assessment.figures},
         fallback=gain.reason,
         check=compute.consistency,
         weights=b"" if not detail.trained else kept_network(detail, prepared, recipe).save(),
@@ -247,7 +247,7 @@ def _flags(
     return flags
 
 
-def _scene_figures(prepared: Prepared) -> dict[str, float | str | None]:
+def _scene_figures(prepared: Prepared, recipe: Recipe) -> dict[str, float | str | None]:
     told = {"native_source"} if prepared.finer_than_sensor else set()  # every reader must know it
     facts: dict[str, float | str | None] = {
         name: value for name, value in prepared.facts.items() if not name.endswith("_source") or name in told
@@ -255,6 +255,9 @@ def _scene_figures(prepared: Prepared) -> dict[str, float | str | None]:
     if prepared.units.clip:  # on request only, and never in silence
         outside = prepared.units.count_outside(prepared.lr[prepared.valid])
         facts["clipped_pixels"] = float(outside)
+    kelvin, limits = prepared.scene.temperature, recipe.normalize
+    outside = (kelvin < limits.low_k) | (kelvin > limits.high_k)  # false where there is no data
+    facts["outside_range_pixels"] = float(np.count_nonzero(outside))
     return {**facts, "oversampling": _finite(prepared.measured.oversampling)}
 
 

@@ -69,6 +69,15 @@ def test_a_recipe_without_network_or_projection_is_its_base():
     np.testing.assert_allclose(pixels.temperature, bicubic(lr, 4), atol=1e-4)  # one is separable, one is not
 
 
+def test_pixels_outside_the_absolute_range_are_counted_and_kept():
+    _, lr = truth_and_lr(64, 2)
+    lr = np.clip(lr, 210, 315)
+    lr[3, 4], lr[20, 20:22], lr[25, 25] = 199.9, 320.1, np.nan
+    enhancement = enhance(scene_of(lr), recipe("recipe.scale=2", *BASE_ONLY), device=CPU)
+    assert enhancement.figures["outside_range_pixels"] == 3
+    assert np.nanmax(whole(enhancement).temperature) > 320
+
+
 def test_the_degraded_product_is_the_scene():
     _, lr = truth_and_lr(192, 4)
     enhancement = enhance(scene_of(lr), recipe(*QUICK), device=CPU)

@@ -29,7 +29,7 @@ from pipeline.grid import Grid, Window, names_files, tile_windows
 from pipeline.products.store import attributes as about
 from pipeline.products.store.georeference import coordinates, grid_mapping
 from pipeline.products.store.statistics import StoreSummary, TileFigures, count_tile, summarize
-from pipeline.products.store.unsharp import write_unsharp_mask
+from pipeline.products.store.unsharp import Unsharp, write_unsharp_mask
 from pipeline.scene import FLAG_NO_DATA, Enhancement, Pixels
 from pipeline.times import from_iso, now_utc
 
@@ -49,7 +49,7 @@ def write_store(
     created: str | None = None,
     institution: str = "",
     extra_attributes: Mapping[str, Any] | None = None,
-    sharpened: bool = False,
+    sharpened: Unsharp | None = None,
 ) -> StoreSummary:
     """Compute a sharpened scene and write it, every pixel once.
 
@@ -65,7 +65,7 @@ def write_store(
         created: UTC time for the attributes, ISO 8601 with Z; now if None.
         institution: Who publishes the product.
         extra_attributes: More attributes of the store, from whoever runs the pipeline.
-        sharpened: Add the variable for the eye.
+        sharpened: Add the variable for the eye, sharpened so much.
 
     Raises:
         FileExistsError: If there is something at `path`.
@@ -86,11 +86,11 @@ def write_store(
     if summary.valid_fraction > 0:
         arrays[0].attrs["actual_range"] = [summary.min_k, summary.max_k]
     _write_coordinates(group, grid, acquired=scene.ref.acquired)
-    if sharpened:
+    if sharpened is not None:
         target = _create_array(
             group, about.SHARPENED_VARIABLE, about.sharpened_attributes(enhancement), like=arrays[0]
         )
-        write_unsharp_mask(arrays[0], target)
+        write_unsharp_mask(arrays[0], target, sharpened)
     group.attrs.update(
         about.group_attributes(
             enhancement, created=created or now_utc(), institution=institution, extra=extra_attributes or {}

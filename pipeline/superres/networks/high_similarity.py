@@ -29,6 +29,7 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, topk: int) -> Tensor:
+        """(..., pixel) similarities to weights of the same shape."""
         highest, places = scores.topk(min(topk, scores.shape[-1]), dim=-1)
         highest = highest - highest[..., :1]
         excess = highest.cumsum(-1) - 1
@@ -41,6 +42,7 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient with the weights' mean taken out, where a weight is above zero; elsewhere none."""
         (weights,) = ctx.saved_tensors
         inside = (weights > 0).to(weights.dtype)
         kept = gradients[0] * inside

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DamagedProductError
 from pipeline.grid import Grid, Window
+from pipeline.products.store.unsharp import Unsharp
 from pipeline.products.store.zarr_store import (
     aligned_tile_px,
     check_complete,
@@ -322,7 +323,7 @@ def test_chunks_of_nothing_but_nan_are_written(tmp_path):
 
 def test_the_sharpened_variable_exists_only_on_request(tmp_path):
     write_known(make_enhancement(), tmp_path / "a.zarr")
-    write_known(make_enhancement(), tmp_path / "b.zarr", sharpened=True)
+    write_known(make_enhancement(), tmp_path / "b.zarr", sharpened=Unsharp())
     with open_store(tmp_path / "a.zarr") as plain, open_store(tmp_path / "b.zarr") as both:
         assert "sharpened" not in plain
         assert "standard_name" not in both["sharpened"].attrs
