@@ -122,6 +122,9 @@ class NetworkSettings(Branch):
     residual_scale: Annotated[float, SIMILARITY] = Field(
         0.1, gt=0, le=1, description="Weight of what the similar pixels give."
     )
+    similarity_reduction: Annotated[int, SIMILARITY] = Field(
+        2, ge=1, le=64, description="Squeeze of the channels by which pixels are compared."
+    )
     mapping_px: Annotated[Literal[1, 5], when("network.name", "srcnn")] = Field(
         1, description="Kernel of the middle layer: 1 is 9-1-5, 5 is 9-5-5."
     )

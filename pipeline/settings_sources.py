@@ -17,34 +17,12 @@ import tomlkit
 from pydantic import BaseModel, ValidationError
 from tomlkit.items import Item, Table
 
+from pipeline.described_names import FINE_SIDES, SWITCHES, coarse_side, dotted_name
 from pipeline.errors import SettingsError
 from pipeline.recipe import Recipe, value_at
 from pipeline.recipe_files import with_checked_files
 from pipeline.settings import ProductRule, Settings
 
-# Every option of the program that this one grew from; the dotted name is ours.
-ORIGINAL_NAMES: Mapping[str, str] = {
-    "SR_FACTOR": "recipe.scale",
-    "NUM_ITERATIONS": "recipe.train.steps",
-    "CROP_SIZE": "recipe.pairs.crop_px",
-    "CHANNELS": "recipe.network.channels",
-    "NUM_BLOCKS": "recipe.network.blocks",
-    "ATTENTION_REDUCTION": "recipe.network.attention_reduction",
-    "USE_SPATIAL_ATTENTION": "recipe.network.spatial_attention",
-    "INITIAL_LR": "recipe.train.learning_rate",
-    "WEIGHT_DECAY": "recipe.train.weight_decay",
-    "GRADIENT_CLIP": "recipe.train.gradient_clip",
-    "LOSS_L1_WEIGHT": "recipe.train.loss_l1_weight",
-    "LOSS_EDGE_WEIGHT": "recipe.train.loss_edge_weight",
-    "LOSS_HF_WEIGHT": "recipe.train.loss_hf_weight",
-    "USE_TTA": "recipe.infer.self_ensemble",
-    "NUM_SHIFT_PASSES": "recipe.infer.num_shift_passes",
-    "MAX_SHIFT_RATIO": "recipe.infer.max_shift_ratio",
-    "INPUT_FILE": "archive.root",
-    "OUTPUT_DIR": "output.root",
-}
-# Two switches say there what `recipe.infer.mode` says in one word.
-ORIGINAL_SWITCHES: Mapping[str, str] = {"USE_BLENDING": "blend", "USE_RANDOM_SHIFTS": "shifts"}
 PREFIX = "THERMAL_SR__"
 
 
@@ -57,19 +35,20 @@ def load_settings(
 
     Args:
         file: TOML file, or the JSON that `thermal-sr settings --json` prints, or None.
-        assignments: "recipe.scale=4" and the like; the original's names are understood ("SR_FACTOR=8").
+        assignments: "recipe.scale=4" and the like; names of `described_names` are understood ("SR_FACTOR=8").
         environment: Defaults to this process's environment.
 
     Raises:
         SettingsError: One line that names the setting, what was wanted and what was found.
     """
     tree: dict[str, Any] = {}
-    for name, value in (_read_file(file) if file is not None else {}).items():
+    kept = _read_file(file) if file is not None else {}
+    for name, value in sorted(kept.items(), key=_fine_sides_last):
         _assign(tree, name, value)
     for name, text in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(PREFIX):
             _assign(tree, name[len(PREFIX) :].lower().replace("__", "."), _parse(text))
-    for name, text in map(_parted, assignments):
+    for name, text in sorted(map(_parted, assignments), key=_fine_sides_last):
         _assign(tree, name, _parse(text))
     return validate_settings(tree)
 
@@ -100,7 +79,7 @@ def refuse_recipe(assignments: Sequence[str], verb: str, used: Collection[str]) 
         SettingsError: One line that names the setting and those that the command uses.
     """
     for name, _ in map(_parted, assignments):
-        dotted = "recipe.infer.mode" if name in ORIGINAL_SWITCHES else ORIGINAL_NAMES.get(name, name)
+        dotted = dotted_name(name)
         if dotted.split(".")[0] == "recipe" and dotted not in used:
             raise SettingsError(
                 f"setting {dotted} changes nothing in `{verb}`, which uses {', '.join(used)} of the recipe"
@@ -200,6 +179,11 @@ def _read_file(file: Path) -> dict[str, Any]:
     return tree
 
 
+def _fine_sides_last(said: tuple[str, Any]) -> bool:
+    """What they are in coarse pixels depends on the scale, which may be said after them."""
+    return said[0] in FINE_SIDES
+
+
 def _parted(assignment: str) -> tuple[str, str]:
     name, equals, text = assignment.partition("=")
     if not equals:
@@ -209,19 +193,21 @@ def _parted(assignment: str) -> tuple[str, str]:
 
 def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
     """Put a value at its dotted name, or at that of an original option; changes `tree`."""
-    dotted = "recipe.infer.mode" if name in ORIGINAL_SWITCHES else ORIGINAL_NAMES.get(name, name)
-    *branches, leaf = dotted.split(".")
+    *branches, leaf = dotted_name(name).split(".")
+    whole, dotted = tree, ".".join((*branches, leaf))
     for branch in branches:
         tree = tree.setdefault(branch, {})
         if not isinstance(tree, dict):
             raise SettingsError(f"setting {dotted}: {branch} is no group of settings")
-    tree[leaf] = _switched(tree.get(leaf), name, value) if name in ORIGINAL_SWITCHES else value
+    if name in FINE_SIDES:
+        value = coarse_side(name, value, whole["recipe"].get("scale", Recipe().scale))
+    tree[leaf] = _switched(tree.get(leaf), name, value) if name in SWITCHES else value
 
 
 def _switched(mode: Any, name: str, value: Any) -> str:
     """The mode with one of its two words added or taken away."""
-    words = set(str(mode or "whole").split("_")) - {"whole", ORIGINAL_SWITCHES[name]}
-    return "_".join(sorted(words | ({ORIGINAL_SWITCHES[name]} if value is True else set()))) or "whole"
+    words = set(str(mode or "whole").split("_")) - {"whole", SWITCHES[name]}
+    return "_".join(sorted(words | ({SWITCHES[name]} if value is True else set()))) or "whole"
 
 
 def _parse(text: str) -> Any:

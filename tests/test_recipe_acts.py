@@ -77,6 +77,7 @@ BESIDE = {
     "network.window_px": SWINIR,
     "network.topk": HSPA,
     "network.residual_scale": HSPA,
+    "network.similarity_reduction": HSPA,
     "network.mapping_px": ("recipe.network.name=srcnn",),
     "network.noise_input": ("recipe.degrade.nedt_k=0.3",),
     "train.min_learning_rate": ("recipe.train.schedule=cosine",),

@@ -1,6 +1,8 @@
 """Settings: one source for validation, the TOML file and the command line."""
 
 import json
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from pipeline.described_names import FINE_SIDES, INSTEAD, NAMES, SWITCHES
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
-from pipeline.settings_sources import ORIGINAL_NAMES, commented_toml, load_settings
+from pipeline.settings_sources import commented_toml, load_settings
 
 
 def load(*assignments, environment=None, file=None):
@@ -198,9 +201,45 @@ def test_the_json_of_all_settings_reads_back(tmp_path):
 
 def test_every_name_of_the_original_reaches_a_setting():
     known = {name for name, _ in leaves(Settings())}
-    assert set(ORIGINAL_NAMES.values()) <= known
+    assert set(NAMES.values()) <= known
     assert load("SR_FACTOR=8", "USE_TTA=False").recipe.scale == 8
     assert not load("USE_TTA=False").recipe.infer.self_ensemble
+
+
+# Rows of the tables in docs/original.md, and what must be said beside them.
+ZSSR = ("recipe.prior=none", "recipe.network.name=zssr", "recipe.scale=2")
+HSPAN = ("recipe.prior=none", "recipe.network.name=hspan", "recipe.scale=2")
+ROWS = re.findall(
+    r"^\| `--?(\w+) ([^`]+)` \| `([\w.]+) = ([^`]+)` \|", Path("docs/original.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_an_option_of_another_program_means_what_the_table_says(row):
+    option, said, setting, value = row
+    beside = HSPAN if option in ("patch_size", "topk", "reduction", "res_scale", "n_resblocks") else ZSSR
+    beside = HSPAN if option == "n_resgroups" else beside
+    assert load(*beside, f"{option}={said}") == load(*beside, f"{setting}={value}")
+    assert load(*beside, f"{option}={said}") != load(*beside)
+
+
+def test_every_name_from_elsewhere_is_in_a_table():
+    told = {option for option, *_ in ROWS}
+    words = set(re.findall(r"`-{0,2}(\w+)", Path("docs/original.md").read_text()))
+    assert {name for name in NAMES if not name.isupper()} | set(FINE_SIDES) == told
+    assert set(INSTEAD) | set(SWITCHES) | set(NAMES) <= words
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_has_no_setting_here_says_what_does_it(name):
+    with pytest.raises(SettingsError, match=f"setting {name} is none here: "):
+        load(f"{name}=1")
+
+
+def test_a_fine_side_that_is_no_multiple_of_the_scale_is_refused():
+    assert load("crop=96", "recipe.scale=4", "recipe.prior=none").recipe.pairs.crop_px == 24
+    with pytest.raises(SettingsError, match=r"setting crop: fine pixels in whole multiples .* found 97"):
+        load("crop=97", "recipe.scale=2")
 
 
 @pytest.mark.parametrize(

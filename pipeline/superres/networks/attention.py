@@ -141,6 +141,7 @@ def _attentions(
             shift_px=shift_px,
             topk=settings.topk,
             residual_scale=settings.residual_scale,
+            reduction=settings.similarity_reduction,
         )
         return [(similar, similar.look if window_px else None)]
     if settings.attention == "overlapping_window":

@@ -20,7 +20,6 @@ from pipeline.superres.networks.detail import Maps
 from pipeline.superres.networks.device import in_float32
 from pipeline.superres.networks.looks import Look, window_look
 
-REDUCTION = 2  # of the channels by which pixels are compared
 NEVER = -1e9  # similarity of what does not exist
 
 
@@ -63,10 +62,17 @@ class HighSimilarityAttention(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, window_px: int, shift_px: int = 0, topk: int, residual_scale: float
+        self,
+        channels: int,
+        *,
+        window_px: int,
+        shift_px: int = 0,
+        topk: int,
+        residual_scale: float,
+        reduction: int = 2,
     ) -> None:
         super().__init__()
-        compared = channels // REDUCTION
+        compared = max(channels // reduction, 1)
         self.own, self.other = (nn.Sequential(nn.Conv2d(channels, compared, 1), nn.PReLU()) for _ in range(2))
         self.given = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.PReLU())
         self.window_px, self.shift_px = window_px, shift_px

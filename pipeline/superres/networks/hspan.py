@@ -45,6 +45,7 @@ class SimilarityGroup(nn.Module):
             shift_px=shift_px,
             topk=settings.topk,
             residual_scale=settings.residual_scale,
+            reduction=settings.similarity_reduction,
         )
         self.body = nn.Sequential(*blocks, attend, convolution(channels, channels))
         self.residual_scale = settings.residual_scale
