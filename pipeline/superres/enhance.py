@@ -256,8 +256,8 @@ def _scene_figures(prepared: Prepared, recipe: Recipe) -> dict[str, float | str 
         outside = prepared.units.count_outside(prepared.lr[prepared.valid])
         facts["clipped_pixels"] = float(outside)
     kelvin, limits = prepared.scene.temperature, recipe.normalize
-    outside = (kelvin < limits.low_k) | (kelvin > limits.high_k)  # false where there is no data
-    facts["outside_range_pixels"] = float(np.count_nonzero(outside))
+    beyond = (kelvin < limits.low_k) | (kelvin > limits.high_k)  # false where there is no data
+    facts["outside_range_pixels"] = float(np.count_nonzero(beyond))
     return {**facts, "oversampling": _finite(prepared.measured.oversampling)}
 
 
