@@ -30,6 +30,7 @@ from pipeline.commands.plan import plan
 from pipeline.commands.prune import prune
 from pipeline.commands.redo import redo
 from pipeline.commands.rerun import rerun
+from pipeline.commands.series import series
 from pipeline.commands.settings import print_settings
 from pipeline.commands.train_prior import train_prior
 from pipeline.commands.verify import verify
@@ -43,6 +44,7 @@ VERBS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
         "info": info,
         "settings": print_settings,
         "export": export,
+        "series": series,
         "networks": networks,
     },
     "Check": {

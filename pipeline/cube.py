@@ -251,22 +251,30 @@ def _moved(variables: xr.Dataset, offset: tuple[int, int], grid: GeoBox) -> xr.D
     padded = (
         cut.drop_vars(("y", "x")).pad(widths, constant_values=fills).chunk({"y": CHUNK_PX, "x": CHUNK_PX})
     )
-    return padded.assign_coords(odc.geo.xr.xr_coords(grid))
+    return padded.assign_coords(_coordinates(grid))
 
 
 def _resampled(variables: xr.Dataset, name: str, grid: GeoBox) -> xr.Dataset:
     """Kelvin and its uncertainty as means by area, flags of the nearest pixel."""
     chunks = (CHUNK_PX, CHUNK_PX)
     both = variables[[name, f"{name}_uncertainty"]]
-    kelvin = xr_reproject(both, grid, resampling="average", dst_nodata=np.nan, chunks=chunks)
+    told: dict[str, Any] = {"chunks": chunks, "always_yx": True}
+    kelvin = xr_reproject(both, grid, resampling="average", dst_nodata=np.nan, **told)
     # A nearest pixel may lie where the mean by area has none, or the other way round: no data wins.
-    nearest: dict[str, Any] = {"resampling": "nearest", "dst_nodata": FLAG_NO_DATA, "chunks": chunks}
-    flags = xr_reproject(variables[FLAG_VARIABLE], grid, **nearest)
+    flags = xr_reproject(
+        variables[FLAG_VARIABLE], grid, resampling="nearest", dst_nodata=FLAG_NO_DATA, **told
+    )
     valid = kelvin[name].notnull() & (flags != FLAG_NO_DATA)
     result = kelvin.where(valid).assign({FLAG_VARIABLE: flags.where(valid, np.uint8(FLAG_NO_DATA))})
     for variable in result.data_vars:
         result[variable].attrs = dict(variables[variable].attrs)
-    return result.assign_coords(odc.geo.xr.xr_coords(grid))
+    return result.assign_coords(_coordinates(grid))
+
+
+def _coordinates(grid: GeoBox) -> dict[Any, xr.DataArray]:
+    """Centers of pixels, always as y and x, so that nobody has to ask whether a grid is in degrees."""
+    found: dict[Any, xr.DataArray] = odc.geo.xr.xr_coords(grid, always_yx=True)
+    return found
 
 
 def _masked(

@@ -7,12 +7,11 @@ import pytest
 import xarray
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
 from pipeline.cube import open_products
 from pipeline.errors import UnusableInputError
 from pipeline.products.publish import publish
-from pipeline.series import mean_over
 from tests.products.known import UTM, make_enhancement, manifest_of, stage_product
 
 # Of odc-geo, which hands GDAL pieces without a place while it resamples them.
@@ -82,7 +81,7 @@ def test_another_reference_system_lands_at_the_same_place(tmp_path):
     row, column = 48, 40
     x, y = float(cube.x[column]), float(cube.y[row])
     longitude, latitude = Transformer.from_crs(32633, 4326, always_xy=True).transform(x, y)
-    there = turned.surface_temperature[0].sel(longitude=longitude, latitude=latitude, method="nearest")
+    there = turned.surface_temperature[0].sel(x=longitude, y=latitude, method="nearest")
     assert float(there) == pytest.approx(float(cube.surface_temperature[0, row, column]), abs=0.6)
 
 
@@ -127,24 +126,23 @@ def test_what_cannot_be_put_together_is_said_in_a_line(tmp_path):
         open_products(tmp_path / "both")
 
 
-def test_the_mean_over_a_box_is_numpys_and_has_the_error_of_the_largest_area_that_fits(tmp_path):
-    known = {"area_error_1px_k": 0.2, "area_error_4px_k": 0.08, "area_error_64px_k": 0.011}
-    for day, digest, figures in (
-        ("2024-07-28T20:40:25Z", "0123abcd", known),
-        ("2024-08-01T00:00:00Z", "1123abcd", {}),
+def test_degrees_are_rows_and_columns_too_whether_pixels_were_moved_or_resampled(tmp_path):
+    step = 1 / 1200
+    for move, day, digest in (
+        (0.0, "2024-07-28T20:40:25Z", "0123abcd"),
+        (0.1, "2024-08-01T00:00:00Z", "1123abcd"),
     ):
-        enhancement = make_enhancement((UTM, ORIGIN), acquired=day, scene_id=f"demo-{digest}", holes=False)
-        publish_enhancement(replace(enhancement, figures=figures), tmp_path)
+        transform = Affine(step, 0, -118.3 + move * step, 0, -step, 34.1)
+        grid = CRS.from_epsg(4326).to_wkt(), transform
+        enhancement = make_enhancement(
+            grid, acquired=f"{day}T20:40:25Z", scene_id=f"demo-{digest}", holes=False
+        )
+        publish_enhancement(enhancement, tmp_path)
     cube = open_products(tmp_path)
-    to_degrees = Transformer.from_crs(32633, 4326, always_xy=True)
-    corners = to_degrees.transform_bounds(400000, 5299000, 400490, 5299490)  # 28 x 28 pixels of the product
-    found = mean_over(cube, corners)
-    west, south, east, north = Transformer.from_crs(4326, 32633, always_xy=True).transform_bounds(*corners)
-    part = cube.surface_temperature.sel(x=slice(west, east), y=slice(north, south)).values
-    np.testing.assert_allclose(found.mean_k, part.astype(np.float64).mean((1, 2)), atol=1e-9)
-    assert found.scene_pixels.values.tolist() == [part[0].size / 16] * 2
-    assert 4 <= part[0].size / 16 < 64
-    assert float(found.error_k[0]) == 0.08
-    assert np.isnan(found.error_k[1])
-    with pytest.raises(UnusableInputError, match="no pixel lies in the box"):
-        mean_over(cube, (0, 0, 1, 1))
+    assert cube.resampled.values.tolist() == [False, True]
+    assert cube.surface_temperature.dims == ("time", "y", "x")
+    assert cube.odc.geobox.crs.epsg == 4326
+    first, second = cube.surface_temperature.values
+    both = np.isfinite(first) & np.isfinite(second)
+    assert both.sum() > 0.9 * first.size
+    assert float(cube.x[0]) == pytest.approx(-118.3 + step / 8, abs=1e-9)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.commands.options import out_console
+from pipeline.commands.options import numbers_of, out_console
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def export(
     cube = open_products(
         product,
         box=None if box is None else _four(box),
-        flags=None if mask_flags is None else _numbers("--flags", mask_flags),
+        flags=None if mask_flags is None else numbers_of("--flags", mask_flags),
         most_sigma_k=mask_sigma,
     )
     if cube.sizes["time"] != 1:
@@ -59,17 +59,10 @@ def _alone(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _four(words: str) -> tuple[float, float, float, float]:
-    numbers = _numbers("--box", words)
+    numbers = numbers_of("--box", words)
     if len(numbers) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
         raise SettingsError(
             f"--box {words}: west,south,east,north in degrees is wanted, west and south first"
         )
     west, south, east, north = numbers
     return west, south, east, north
-
-
-def _numbers(option: str, words: str) -> list[float]:
-    try:
-        return [float(word) for word in words.split(",")]
-    except ValueError:
-        raise SettingsError(f"{option} {words}: numbers with commas between them are wanted") from None

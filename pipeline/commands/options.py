@@ -98,6 +98,18 @@ def _seconds(budget: str) -> float:
         raise SettingsError(f"--budget: {error}") from error
 
 
+def numbers_of(option: str, words: str) -> list[float]:
+    """The numbers of an option, said with commas between them.
+
+    Raises:
+        SettingsError: Something else is said.
+    """
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError:
+        raise SettingsError(f"{option} {words}: numbers with commas between them are wanted") from None
+
+
 def print_json(plain: Any) -> None:
     """To standard output, one document; a number that is not finite becomes null."""
     from pipeline.text import plain_json

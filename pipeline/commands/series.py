@@ -1,0 +1,91 @@
+"""`series`: temperatures along time at a point or over a polygon, as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.options import SinceOption, UntilOption, numbers_of, out_console
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_AROUND_DEGREES = 0.02  # around a point, to be looked into
+
+
+def series(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of products, of a recipe, or a product.")
+    ],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="LON,LAT", help="The pixel at this point, in degrees.")
+    ] = None,
+    polygon: Annotated[
+        Path | None, typer.Option("--polygon", metavar="FILE", help="The mean over this GeoJSON, in degrees.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Table to write; shown if not given.")
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="NAME", help="Beginning of the recipe folder's name.")
+    ] = "",
+    mask_sigma: Annotated[
+        float | None, typer.Option("--mask-sigma", metavar="K", help="Only pixels at most so uncertain.")
+    ] = None,
+    mask_flags: Annotated[
+        str | None, typer.Option("--flags", metavar="0,2", help="Only pixels with one of these flags.")
+    ] = None,
+) -> None:
+    """Tell temperatures along time at a point or over a polygon."""
+    if (at is None) == (polygon is None):
+        raise SettingsError("one of --at LON,LAT and --polygon FILE is wanted")
+    if csv is not None and csv.exists():
+        raise SettingsError(f"{csv} exists already; name another file with --csv")
+    from pipeline.cube import open_products
+    from pipeline.series import mean_over, read_polygon, values_at
+
+    point = None if at is None else _point(at)
+    area = None if polygon is None else read_polygon(polygon)
+    cube = open_products(
+        out,
+        recipe=recipe,
+        box=_around(point) if area is None else area.bounds,
+        since=since,
+        until=until,
+        flags=None if mask_flags is None else numbers_of("--flags", mask_flags),
+        most_sigma_k=mask_sigma,
+    )
+    found = values_at(cube, *point) if point is not None else mean_over(cube, area)
+    table = _table(found)
+    if csv is None:
+        typer.echo(table, nl=False)
+        return
+    csv.write_text(table, encoding="utf-8")
+    out_console.print(str(csv), highlight=False)
+
+
+def _table(found: xr.Dataset) -> str:
+    """A line for every date, as comma-separated values."""
+    first = ["time", "scene_id"]
+    frame = found.to_dataframe().reset_index()
+    order = [*first, *(name for name in found.data_vars), "resampled", "product"]
+    text: str = frame[order].to_csv(index=False, float_format="%.4f", date_format="%Y-%m-%dT%H:%M:%SZ")
+    return text
+
+
+def _point(words: str) -> tuple[float, float]:
+    numbers = numbers_of("--at", words)
+    if len(numbers) != 2 or not (-180 <= numbers[0] <= 180 and -90 <= numbers[1] <= 90):
+        raise SettingsError(f"--at {words}: longitude,latitude in degrees is wanted, east and north positive")
+    return numbers[0], numbers[1]
+
+
+def _around(point: tuple[float, float] | None) -> tuple[float, float, float, float]:
+    longitude, latitude = point or (0.0, 0.0)
+    half = _AROUND_DEGREES / 2
+    return longitude - half, latitude - half, longitude + half, latitude + half
