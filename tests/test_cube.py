@@ -7,12 +7,12 @@ import pytest
 import xarray
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
+from pyproj import Transformer
 
 from pipeline.cube import open_products
 from pipeline.errors import UnusableInputError
 from pipeline.products.publish import publish
-from tests.products.known import UTM, make_enhancement, manifest_of, stage_product
+from tests.products.known import GEOGRAPHIC, UTM, make_enhancement, manifest_of, stage_product
 
 # Of odc-geo, which hands GDAL pieces without a place while it resamples them.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -128,16 +128,10 @@ def test_what_cannot_be_put_together_is_said_in_a_line(tmp_path):
 
 def test_degrees_are_rows_and_columns_too_whether_pixels_were_moved_or_resampled(tmp_path):
     step = 1 / 1200
-    for move, day, digest in (
-        (0.0, "2024-07-28T20:40:25Z", "0123abcd"),
-        (0.1, "2024-08-01T00:00:00Z", "1123abcd"),
-    ):
-        transform = Affine(step, 0, -118.3 + move * step, 0, -step, 34.1)
-        grid = CRS.from_epsg(4326).to_wkt(), transform
-        enhancement = make_enhancement(
-            grid, acquired=f"{day}T20:40:25Z", scene_id=f"demo-{digest}", holes=False
-        )
-        publish_enhancement(enhancement, tmp_path)
+    for move, day, digest in ((0.0, "2024-07-28", "0123abcd"), (0.1, "2024-08-01", "1123abcd")):
+        grid = GEOGRAPHIC, Affine(step, 0, -118.3 + move * step, 0, -step, 34.1)
+        named = {"acquired": f"{day}T20:40:25Z", "scene_id": f"demo-{digest}"}
+        publish_enhancement(make_enhancement(grid, holes=False, **named), tmp_path)
     cube = open_products(tmp_path)
     assert cube.resampled.values.tolist() == [False, True]
     assert cube.surface_temperature.dims == ("time", "y", "x")
