@@ -62,6 +62,14 @@ def block_means(
     return np.where(count >= least_valid, total / np.maximum(count, 1), np.nan)
 
 
+def shrink_by(
+    values: Float[NDArray[np.floating], "y x"], side_px: int
+) -> Float64[NDArray[np.float64], "h w"]:
+    """As `block_means`; rows and columns left over at the end are blocks too."""
+    padding = [(0, -size % side_px) for size in values.shape]
+    return block_means(np.pad(values, padding, constant_values=np.nan), side_px)
+
+
 def fill_nearest(values: Float32[NDArray[np.float32], "y x"]) -> Float32[NDArray[np.float32], "y x"]:
     """Every missing pixel takes the value of the nearest valid one; without a valid one nothing changes."""
     missing = ~np.isfinite(values)

@@ -144,9 +144,6 @@ class OutputSettings(Branch):
     cog_compression: Literal["zstd", "deflate"] = Field(
         "zstd", description="GeoTIFF compression; deflate for readers without Zstandard."
     )
-    overview_resampling: Literal["average", "bilinear", "nearest"] = Field(
-        "average", description="GeoTIFF overviews; bilinear is three times faster, average the honest mean."
-    )
     preview_max_px: int = Field(
         4096, ge=64, description="Pictures are 1:1 up to this long side, an overview beyond."
     )

@@ -25,13 +25,14 @@ from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
 from pipeline.errors import DamagedProductError
-from pipeline.grid import Grid, Window, names_files, tile_windows
+from pipeline.grid import Window, names_files, tile_windows
 from pipeline.products.store import attributes as about
-from pipeline.products.store.georeference import coordinates, grid_mapping
+from pipeline.products.store.arrays import create_array, write_coordinates
+from pipeline.products.store.overviews import write_overviews
 from pipeline.products.store.statistics import StoreSummary, TileFigures, count_tile, summarize
 from pipeline.products.store.unsharp import Unsharp, write_unsharp_mask
 from pipeline.scene import FLAG_NO_DATA, Enhancement, Pixels
-from pipeline.times import from_iso, now_utc
+from pipeline.times import now_utc
 
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
 
@@ -85,12 +86,13 @@ def write_store(
     summary = summarize(path, name, grid.shape, chunks=chunks, tiles=tiles)
     if summary.valid_fraction > 0:
         arrays[0].attrs["actual_range"] = [summary.min_k, summary.max_k]
-    _write_coordinates(group, grid, acquired=scene.ref.acquired)
+    write_coordinates(group, grid, acquired=scene.ref.acquired)
     if sharpened is not None:
-        target = _create_array(
+        target = create_array(
             group, about.SHARPENED_VARIABLE, about.sharpened_attributes(enhancement), like=arrays[0]
         )
         write_unsharp_mask(arrays[0], target, sharpened)
+    write_overviews(group, arrays, enhancement)
     group.attrs.update(
         about.group_attributes(
             enhancement, created=created or now_utc(), institution=institution, extra=extra_attributes or {}
@@ -132,13 +134,13 @@ def aligned_tile_px(tile_px: int, chunk_px: int, scale: int) -> int:
 
 
 def check_complete(path: Path) -> None:
-    """Every chunk of every array is there.
+    """Every chunk of every array is there, those of the overviews too.
 
     Raises:
         DamagedProductError: Naming the first chunk that is missing.
     """
-    for name, array in zarr.open_group(path, mode="r").arrays():
-        if array.nchunks_initialized == array.nchunks:
+    for name, array in zarr.open_group(path, mode="r").members(max_depth=None):
+        if not isinstance(array, zarr.Array) or array.nchunks_initialized == array.nchunks:
             continue
         keys = [f"{name}/{key}" for key in _chunk_keys(array)]
         missing = next((key for key in keys if not (path / key).is_file()), name)
@@ -175,23 +177,6 @@ def _create_arrays(
             fill_value=FLAG_NO_DATA,
             **common,
         ),
-    )
-
-
-def _create_array(
-    group: zarr.Group, name: str, attributes: dict[str, Any], *, like: zarr.Array[Any]
-) -> zarr.Array[Any]:
-    """A further array of the same form."""
-    return group.create_array(
-        name,
-        shape=like.shape,
-        chunks=like.chunks,
-        dtype=like.dtype,
-        fill_value=like.fill_value,
-        compressors=like.compressors,
-        dimension_names=("y", "x"),
-        config={"write_empty_chunks": True},
-        attributes=attributes,
     )
 
 
@@ -250,41 +235,6 @@ def _check_contract(scene_id: str, pixels: Pixels, fine: Window) -> None:
             f"{scene_id}: {int(disagree.sum())} pixels of the tile at row {fine.row}, column {fine.column} "
             "are flagged no_data with a temperature, or the other way round"
         )
-
-
-def _write_coordinates(group: zarr.Group, grid: Grid, *, acquired: str | None) -> None:
-    for name, (values, described) in coordinates(grid).items():
-        array = group.create_array(
-            name,
-            shape=values.shape,
-            chunks=values.shape,
-            dtype="float64",
-            fill_value=np.nan,
-            dimension_names=(name,),
-            attributes=described,
-            config={"write_empty_chunks": True},
-        )
-        array[:] = values
-    mapping = grid_mapping(grid)
-    if mapping is not None:
-        _write_scalar(group, "spatial_ref", value=0, dtype="int32", described=mapping)
-    if acquired is not None:
-        described = {
-            "standard_name": "time",
-            "long_name": "time of acquisition",
-            "units": "seconds since 1970-01-01T00:00:00Z",
-            "calendar": "standard",
-        }
-        seconds = round(from_iso(acquired).timestamp())
-        _write_scalar(group, "time", value=seconds, dtype="int64", described=described)
-
-
-def _write_scalar(group: zarr.Group, name: str, *, value: int, dtype: str, described: dict[str, Any]) -> None:
-    config: Any = {"write_empty_chunks": True}  # else zero would not be written: it is the fill value
-    array = group.create_array(
-        name, shape=(), dtype=dtype, fill_value=0, dimension_names=(), attributes=described, config=config
-    )
-    array[...] = value
 
 
 def _consolidate(path: Path) -> None:

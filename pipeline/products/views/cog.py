@@ -3,27 +3,32 @@
 GDAL builds them from a plain staged GeoTIFF, because it wants to see the pixels
 more than once and memory has to stay small. Whatever the file should say is said in
 the staged file already: editing a finished one would break its order of bytes.
+Overviews are those of the store, put beside it in a virtual raster: GDAL's own would average kelvin only.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
 import rasterio.shutil
 import xarray as xr
+import zarr
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterWindow
 
 from pipeline.grid import Grid, tile_windows
 from pipeline.products.store.attributes import FLAG_VARIABLE
+from pipeline.products.store.overviews import overviews_of
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.view_context import ViewContext
 from pipeline.scene import FLAG_MEANINGS
@@ -44,37 +49,38 @@ class _Band:
     grid: Grid
     unit: str
     nodata: float | None
-    overviews: str
+    overviews: Sequence[zarr.Array[Any]]
     tags: Mapping[str, str]
 
 
 def write_cogs(store: Path, context: ViewContext) -> list[Path]:
     """The view: three strictly valid files with the store's pixels, bit for bit."""
-    grid, kelvin = context.enhancement.grid, context.settings.overview_resampling
+    grid = context.enhancement.grid
     with open_store(store) as dataset:
         name = temperature_name(dataset)
         jobs = {
-            context.files.temperature_cog: (name, "K", float("nan"), kelvin),
-            context.files.uncertainty_cog: (f"{name}_uncertainty", "K", float("nan"), kelvin),
-            context.files.quality_cog: (FLAG_VARIABLE, "1", None, "mode"),
+            context.files.temperature_cog: (name, "K", float("nan")),
+            context.files.uncertainty_cog: (f"{name}_uncertainty", "K", float("nan")),
+            context.files.quality_cog: (FLAG_VARIABLE, "1", None),
         }
-        for path, (variable, unit, nodata, overviews) in jobs.items():
-            band = _Band(dataset[variable], grid, unit, nodata, overviews, _tags(context, variable))
+        for path, (variable, unit, nodata) in jobs.items():
+            levels = overviews_of(store, variable)
+            band = _Band(dataset[variable], grid, unit, nodata, levels, _tags(context, variable))
             write_cog(path, band, context=context)
     return list(jobs)
 
 
 def write_cog(path: Path, band: _Band, *, context: ViewContext) -> None:
     """Write one variable as one file, through a staged neighbor that is deleted afterwards."""
-    staged = path.with_name(f".staged-{uuid.uuid4().hex[:8]}.tif")
+    staging = path.with_name(f".staged-{uuid.uuid4().hex[:8]}")
     floats = band.values.dtype.kind == "f"
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
         # A scene whose place is unknown is said to be so in the store, the item and the record.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            _stage(staged, band)
+            staging.mkdir()
             rasterio.shutil.copy(
-                staged,
+                _stage(staging, band),
                 path,
                 driver="COG",
                 compress=context.settings.cog_compression.upper(),
@@ -82,16 +88,47 @@ def write_cog(path: Path, band: _Band, *, context: ViewContext) -> None:
                 predictor="FLOATING_POINT" if floats else "STANDARD",
                 blocksize=BLOCK_PX,
                 bigtiff="IF_SAFER",
-                overview_resampling=band.overviews.upper(),
                 statistics="YES" if floats else "NO",
             )
         finally:
-            staged.unlink(missing_ok=True)
+            shutil.rmtree(staging, ignore_errors=True)
     log.debug("%s: %s written", context.files.scene_id, path.name)
 
 
-def _stage(path: Path, band: _Band) -> None:
-    """A plain tiled GeoTIFF with everything the view has to say; sparse, fast, soon gone."""
+def _stage(staging: Path, band: _Band) -> Path:
+    """A virtual raster: the pixels with everything the view has to say, and the store's overviews."""
+    whole = staging / "whole.tif"
+    with rasterio.open(whole, "w", **_profile(band)) as target:
+        target.update_tags(**band.tags, AREA_OR_POINT="Area")
+        target.descriptions = (str(band.values.name),)
+        target.units = (band.unit,)
+        _fill(target, band.values)
+    virtual = staging / "whole.vrt"
+    rasterio.shutil.copy(whole, virtual, driver="VRT")
+    tree = ElementTree.parse(virtual)  # noqa: S314  GDAL wrote it a moment ago
+    raster = tree.find("VRTRasterBand")
+    for number, level in enumerate(band.overviews):
+        path = staging / f"{number}.tif"
+        height, width = level.shape
+        place = {"height": height, "width": width, "transform": None, "crs": None}
+        with rasterio.open(path, "w", **{**_profile(band), **place}) as target:
+            _fill(target, level)
+        overview = ElementTree.SubElement(cast(ElementTree.Element, raster), "Overview")
+        ElementTree.SubElement(overview, "SourceFilename", relativeToVRT="1").text = path.name
+        ElementTree.SubElement(overview, "SourceBand").text = "1"
+    tree.write(virtual)
+    return virtual
+
+
+def _fill(target: Any, values: xr.DataArray | zarr.Array[Any]) -> None:
+    """Copy a (y, x) array into an open raster, piece by piece."""
+    for window in tile_windows(cast(tuple[int, int], values.shape), READ_PX):
+        place = RasterWindow(window.column, window.row, window.width, window.height)
+        target.write(np.asarray(values[window.slices]), 1, window=place)
+
+
+def _profile(band: _Band) -> dict[str, Any]:
+    """Of a plain tiled GeoTIFF; sparse, fast, soon gone."""
     floats = band.values.dtype.kind == "f"
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -112,15 +149,7 @@ def _stage(path: Path, band: _Band) -> None:
     }
     if band.grid.transform is not None:
         profile["transform"] = band.grid.transform
-    with rasterio.open(path, "w", **profile) as target:
-        target.update_tags(**band.tags, AREA_OR_POINT="Area")
-        target.descriptions = (str(band.values.name),)
-        target.units = (band.unit,)
-        for window in tile_windows(band.grid.shape, READ_PX):
-            rows, columns = window.slices
-            values = np.asarray(band.values[rows, columns])
-            place = RasterWindow(window.column, window.row, window.width, window.height)
-            target.write(values, 1, window=place)
+    return profile
 
 
 def _tags(context: ViewContext, variable: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.grid import Window, tile_windows
-from pipeline.raster import block_means
+from pipeline.raster import shrink_by
 
 Reader = Callable[[Window], Float32[NDArray[np.float32], "h w"]]  # a window of a raster to its (y, x) pixels
 READ_PX = 1024  # side of the piece that is held in memory
@@ -63,7 +63,7 @@ def shrink_pieces(
             -(-window.width // factor),
         )
         values = read(window)
-        yield place, values if factor == 1 else _block_means(values, factor)
+        yield place, values if factor == 1 else shrink_by(values, factor).astype(np.float32)
 
 
 def shrink(read: Reader, shape: tuple[int, int], factor: int) -> Float32[NDArray[np.float32], "y x"]:
@@ -72,11 +72,3 @@ def shrink(read: Reader, shape: tuple[int, int], factor: int) -> Float32[NDArray
     for place, values in shrink_pieces(read, shape, factor):
         whole[place.slices] = values
     return whole
-
-
-def _block_means(
-    values: Float32[NDArray[np.float32], "y x"], factor: int
-) -> Float32[NDArray[np.float32], "h w"]:
-    """Means of the whole blocks and of the incomplete ones at the end."""
-    padding = [(0, -size % factor) for size in values.shape]
-    return block_means(np.pad(values, padding, constant_values=np.nan), factor).astype(np.float32)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.grid import Window, tile_windows
 from pipeline.products.store.attributes import FLAG_VARIABLE
+from pipeline.products.store.overviews import worst_flags
 from pipeline.products.store.zarr_store import temperature_name
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.card import bicubic
@@ -176,13 +177,10 @@ def _worst_flags(read: Reader, shape: tuple[int, int], factor: int) -> UInt8[NDA
     """The highest flag of each block; no data only where all of a block has none."""
     worst = np.empty(shrunk_shape(shape, factor), np.uint8)
     for window in tile_windows(shape, factor * max(1, READ_PX // factor)):
-        flags = np.asarray(read(window)).astype(np.int16)
-        padding = [(0, -size % factor) for size in flags.shape]
-        ranks = np.pad(np.where(flags == FLAG_NO_DATA, -1, flags), padding, constant_values=-1)
-        height, width = ranks.shape[0] // factor, ranks.shape[1] // factor
-        highest = ranks.reshape(height, factor, width, factor).max(axis=(1, 3))
+        highest = worst_flags(np.asarray(read(window)), factor)
+        height, width = highest.shape
         row, column = window.row // factor, window.column // factor
-        worst[row : row + height, column : column + width] = np.where(highest < 0, FLAG_NO_DATA, highest)
+        worst[row : row + height, column : column + width] = highest
     return worst
 
 
