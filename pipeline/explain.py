@@ -1,7 +1,7 @@
 """One place of a product: what was measured there, what was learned, and which scene pixels it leans on.
 
-The network is made again as the record says (a prior is read, a training done again), so the answer is about
-the very product.
+The network is the one that the product kept, or is made again as the record says (a prior is read, a training
+done again), so the answer is about the very product.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import Tensor
@@ -31,9 +32,10 @@ from pipeline.recipe_files import load_kernel, load_prior, with_checked_files
 from pipeline.scene import FLAG_MEANINGS, Scene
 from pipeline.superres.applying.method import Picture
 from pipeline.superres.bases.base import Base
-from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
+from pipeline.superres.detail import Detail, compose_method, detail_of_kept, find_detail, fit_scene_base
 from pipeline.superres.judging.attribution import Enlarge, attribute, box_feature, pixel_feature
 from pipeline.superres.networks.device import one_thread
+from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import Prepared, prepare
 
 Plane = Float32[NDArray[np.float32], "_ _"]
@@ -109,7 +111,8 @@ def explain(
     _check_place(box, pixel, prepared)
     where = resolve_device(device)
     base = fit_scene_base(prepared, recipe)
-    detail = find_detail(prepared, recipe, base=base, device=where, prior=load_prior(recipe))
+    files = ProductFiles(product, record.ref.scene_id, recipe.scale)
+    detail = _network_of(files, prepared, recipe, base=base, device=where)
     gain = float(made["gain"])
     seen = seen_part(
         box, prepared.lr.shape, recipe.scale, 1 if detail.network is None else detail.network.lattice_px
@@ -119,7 +122,6 @@ def explain(
         found = attribute(
             prepared.lr[seen.slices], answer, _feature(box, pixel, seen, recipe.scale), steps=STEPS
         )
-    files = ProductFiles(product, record.ref.scene_id, recipe.scale)
     parts = compose_method(prepared, recipe, base=base, detail=detail, device=where).parts(
         Picture.of(prepared.lr, prepared.valid), box_in_scene(box, recipe.scale, prepared.lr.shape)
     )
@@ -132,6 +134,7 @@ def explain(
         "diffusion_index": found.diffusion_index,
         "completeness_missing_fraction": found.missing_fraction,
         "gain": gain,
+        "network": detail.facts.get("source", "none"),
         **_parts_at(box, parts, prepared, gain),
         **_published_at(files, box),
         "attribution_start_to_end": [found.start, found.end],
@@ -144,6 +147,25 @@ def explain(
         scene=prepared.scene.temperature[seen.slices],
         product=_temperature(files, seen.refine(recipe.scale)),
     )
+
+
+def _network_of(
+    files: ProductFiles, prepared: Prepared, recipe: Recipe, *, base: Base, device: torch.device
+) -> Detail:
+    """The network that the product kept; where it kept none, made again."""
+    if not files.weights.exists():
+        found = find_detail(prepared, recipe, base=base, device=device, prior=load_prior(recipe))
+        again = {"source": f"taught again: {found.facts['source']}"} if found.trained else {}
+        return dataclasses.replace(found, facts={**found.facts, **again})
+    try:
+        kept = Prior.load(files.weights.read_bytes(), own=True)
+        detail = detail_of_kept(prepared, base, kept)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DamagedProductError(f"{files.folder.name}: {files.weights.name}: {reason}") from error
+    assert detail.network is not None
+    detail.network.to(device)
+    return detail
 
 
 def answer_of(base: Base, detail: Detail, gain: float, prepared: Prepared) -> Any:

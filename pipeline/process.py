@@ -23,6 +23,7 @@ from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import EndedReadingError, SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.files import write_bytes, write_json
 from pipeline.grid import Window
+from pipeline.original_files import write_original_files
 from pipeline.outcomes import outcome, remark
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
@@ -184,6 +185,10 @@ def _fill(
     for number, view in enumerate(VIEWS.values()):
         clock("views", number / len(VIEWS))
         view(files.store, context)
+    if _wants_original_files(settings):
+        write_original_files(
+            enhancement, files, learning_rate=settings.recipe.train.learning_rate, created=context.created
+        )
     record = outcome(
         ref,
         settings,
@@ -200,6 +205,11 @@ def _fill(
     write_json(files.record, {**record.to_json(), "provenance": enhancement.provenance})
     write_item(context, record)
     return record
+
+
+def _wants_original_files(settings: Settings) -> bool:
+    wanted = settings.output.original_files
+    return settings.recipe.preset == "original" if wanted is None else wanted
 
 
 def _unsharp(output: OutputSettings) -> Unsharp | None:

@@ -170,6 +170,11 @@ class OutputSettings(Branch):
         False,
         description="Keep the network that a scene taught beside its product; it may serve as a prior.",
     )
+    original_files: bool | None = Field(
+        None,
+        description="Write the original's files under its names too: pictures, both temperatures as NPY, the "
+        "scene's network as PTH; unset: where recipe.preset is original.",
+    )
     institution: str = Field("", description="Who publishes the products; an attribute of the store.")
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from pipeline.process import process_scene
 from pipeline.products.product_files import ProductFiles
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.settings_sources import load_settings
+from pipeline.superres.prior.weights import Prior
 from tests.scenes import truth_and_lr
 
 BOX = Window(40, 44, 12, 10)
@@ -86,6 +88,27 @@ def test_facts_and_picture_are_written(explained, tmp_path):
     assert json.loads(plain.read_text())["diffusion_index"] == explained.facts["diffusion_index"]
     with Image.open(picture) as drawn:
         assert drawn.size[0] > 1000
+
+
+def test_a_network_that_the_product_kept_is_read_and_not_taught_again(published, explained, tmp_path):
+    _, scene, path = published
+    told = ("recipe.train.steps=3", "recipe.gate.enabled=false", "recipe.prior=none", "recipe.scale=2")
+    told += (f"archive.root={path}", f"output.root={tmp_path}", "archive.settle_s=0", "output.weights=true")
+    settings = load_settings(assignments=(*told, "output.pages=false"), environment={})
+    product = tmp_path / process_scene(discover(settings.archive).scenes[0], settings).product
+    weights = product / "weights.safetensors"
+    kept = Prior.load(weights.read_bytes(), own=True)
+    still = {2: {name: torch.zeros_like(tensor) for name, tensor in kept.weights[2].items()}}
+    weights.write_bytes(
+        Prior(still, kept.card).save()
+    )  # a network that adds nothing; training taught another
+    found = explain(product, scene, BOX)
+    assert found.facts["network"] == "weights kept with the product"
+    assert found.facts["learned_largest_k"] == 0
+    assert explained.facts["network"] == "prior"  # what the product without kept weights rests on
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(DamagedProductError, match=r"weights\.safetensors: "):
+        explain(product, scene, BOX)
 
 
 def test_another_scene_or_place_is_refused_in_one_line(published):

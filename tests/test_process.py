@@ -142,6 +142,10 @@ def test_the_network_that_a_scene_taught_is_kept_on_request(tmp_path, wanted):
         told = (*few_steps, "recipe.scale=2", f"recipe.prior={kept}")
         assert load_settings(assignments=told, environment={}).recipe.prior_sha256
         assert Prior.load(kept.read_bytes()).fed_by(ref.digest)
+        next_run = settings_for(tmp_path, tmp_path / "next", "recipe.detail=prior", f"recipe.prior={kept}")
+        record = process_scene(ref, next_run)
+        taken = json.loads((next_run.output.root / record.product / "record.json").read_text())["provenance"]
+        assert taken["network"] == {**taken["network"], "source": "prior", "fed_by_this_scene": True}
 
 
 def test_a_file_that_changes_while_it_is_sharpened_makes_no_product(tmp_path):

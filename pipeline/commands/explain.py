@@ -38,7 +38,7 @@ def explain(
     """Tell what a place of a product rests on.
 
     What was measured and what was learned there, in kelvin; a picture shows the scene pixels that it leans
-    on. A network that the scene taught is taught again.
+    on. A network that the scene taught is read from the product, or taught again where it kept none.
     """
     from pipeline import explain as explaining
     from pipeline.commands.one_scene import read_only_scene

@@ -137,6 +137,7 @@ def kept_network(detail: Detail, prepared: Prepared, recipe: Recipe) -> Prior:
                 "network": settings,
                 "sigma": float(detail.network.sigma),
                 "base": detail.base.name,
+                "unit": float(detail.network.unit),
                 "steps": detail.report.best_step,
             }
         },
@@ -144,6 +145,20 @@ def kept_network(detail: Detail, prepared: Prepared, recipe: Recipe) -> Prior:
         "skill": [],
     }
     return Prior({recipe.scale: weights}, card)
+
+
+def detail_of_kept(prepared: Prepared, base: Base, kept: Prior) -> Detail:
+    """The network that this scene taught, as its product kept it: weights in float16, units of then.
+
+    Args:
+        prepared: The scene.
+        base: What the recipe's own networks add to; one that started from a prior adds to the prior's.
+        kept: From `kept_network`.
+    """
+    network, facts = kept.network(prepared.scale), kept.facts(prepared.scale)
+    network.calibrate(unit=float(facts["unit"]), noise=prepared.noise / prepared.units.scale_k)
+    own = base if base.name == facts["base"] else back_projected_base(prepared.degrade)
+    return Detail(own, network, trained=True, facts={"source": "weights kept with the product"})
 
 
 def fit_scene_base(prepared: Prepared, recipe: Recipe) -> Base:

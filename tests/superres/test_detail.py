@@ -12,7 +12,14 @@ from pipeline.settings_sources import load_settings
 from pipeline.superres.applying.enlarge import network_upscaler
 from pipeline.superres.applying.method import Picture
 from pipeline.superres.bases.base import bicubic_base
-from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base, kept_network
+from pipeline.superres.detail import (
+    Detail,
+    compose_method,
+    detail_of_kept,
+    find_detail,
+    fit_scene_base,
+    kept_network,
+)
 from pipeline.superres.enhance import enhance
 from pipeline.superres.networks import build_network
 from pipeline.superres.prior.weights import Prior
@@ -95,6 +102,32 @@ def test_training_starts_from_the_prior_and_never_looks_at_what_tests_it():
         torch.testing.assert_close(
             weight, dict(detail.network.named_parameters())[name], atol=1e-3, rtol=1e-3
         )
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("recipe.prior=shipped",),
+        ("recipe.prior=none",),
+        ("recipe.preset=original", "recipe.network.channels=8"),
+    ],
+)
+def test_a_kept_network_answers_as_the_training_did_that_it_comes_from(told):
+    few = ("recipe.scale=2", "recipe.train.steps=4", "recipe.gate.enabled=false", "recipe.pairs.crop_px=8")
+    once = ("recipe.infer.mode=whole", "recipe.infer.self_ensemble=false", "recipe.train.mixed_precision=off")
+    recipe = load_settings(assignments=(*told, *few, *once), environment={}).recipe.resolved()
+    prepared = prepare(scene_of(truth_and_lr(96, 2, seed=4)[1]), recipe)
+    base = fit_scene_base(prepared, recipe)
+    taught = find_detail(prepared, recipe, base=base, device=CPU, prior=load_prior(recipe))
+    kept = Prior.load(kept_network(taught, prepared, recipe).save(), own=True)
+    picture = Picture.of(prepared.lr, prepared.valid)
+    answers = [
+        compose_method(prepared, recipe, base=base, detail=detail, device=CPU)(picture, picture.window).hr
+        for detail in (taught, detail_of_kept(prepared, base, kept), Detail(base))
+    ]
+    added = np.abs(answers[0] - answers[2]).max()
+    np.testing.assert_allclose(answers[1], answers[0], rtol=0, atol=0.01 * added + 1e-4)  # float16 weights
+    assert added > 0.003
 
 
 def test_a_pull_keeps_the_weights_nearer_to_the_prior():

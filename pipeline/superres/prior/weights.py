@@ -76,8 +76,12 @@ class Prior:
         return save(tensors, metadata={"card": card})
 
     @classmethod
-    def load(cls, kept: bytes) -> Prior:
+    def load(cls, kept: bytes, *, own: bool = False) -> Prior:
         """Weights and card from a file's bytes.
+
+        Args:
+            kept: The file.
+            own: Whether it is used on the very scene that taught it, over the base of its training.
 
         Raises:
             ValueError: If the bytes are damaged or no prior of this version, or if its weights are not those
@@ -96,10 +100,10 @@ class Prior:
             weights.setdefault(int(scale[1:]), {})[parameter] = tensor
         prior = cls(weights, card)
         for each in prior.scales:
-            prior._check(each)
+            prior._check(each, own=own)
         return prior
 
-    def _check(self, scale: int) -> None:
+    def _check(self, scale: int, *, own: bool) -> None:
         """Refuse weights of another network than the card names, and numbers that no training gives."""
         try:
             settings = NetworkSettings.model_validate(self.facts(scale)["network"])
@@ -118,7 +122,7 @@ class Prior:
             if not largest <= LARGEST_WEIGHT:
                 limit = f"at most {LARGEST_WEIGHT:g} is wanted"
                 raise ValueError(f"prior: x{scale} {name} holds a weight of {largest:g}, {limit}")
-        if (base := self.facts(scale).get("base", PRIOR_BASE)) != PRIOR_BASE:
+        if (base := self.facts(scale).get("base", PRIOR_BASE)) != PRIOR_BASE and not own:
             raise ValueError(f"prior: x{scale} was taught over the base {base}, {PRIOR_BASE} is wanted")
         if not 0 < sigma < LARGEST_WEIGHT:
             raise ValueError(f"prior: x{scale} sigma is {sigma:g}, a positive number is wanted")
