@@ -15,6 +15,7 @@ from flows.commands.demo import demo
 from flows.commands.doctor import doctor
 from flows.commands.run import run
 from flows.commands.serve import serve
+from flows.commands.watch import watch
 from flows.stopping import leave
 from pipeline.commands.catalog import catalog
 from pipeline.commands.compare import compare
@@ -40,6 +41,7 @@ VERBS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "Run": {"run": run, "serve": serve, "demo": demo},
     "Look": {
         "plan": plan,
+        "watch": watch,
         "ls": ls,
         "info": info,
         "settings": print_settings,

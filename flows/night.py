@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from flows.heartbeat import AtWork, Heartbeat, is_outcome
 from flows.stopping import STOP, StoppedError, stoppable
 from flows.tonight import NIGHT, Night, look_through
 from pipeline.commands.options import err_console
@@ -54,15 +56,17 @@ def _night(settings: Settings, *, quiet: bool, run_id: str | None) -> dict[str, 
 
     night = Night(settings)
     STOP.get().last_words = night.last_words
-    if run_id is None:
-        night.plan = look_through(settings)
-        if not night.plan.todo and not night.plan.refused:
-            return night.write()
-        _say_what_comes(night.plan, settings, quiet=quiet)
+    heartbeat = Heartbeat(night, spoken=not quiet and not err_console.is_terminal)
     try:
-        STOP.get().check()
-        with server_of_a_night(settings), _bar(night.plan, quiet=quiet) as bar:
-            return _flow(night, bar, run_id)
+        with heartbeat.beating():
+            if run_id is None:
+                night.plan = look_through(settings)
+                if not night.plan.todo and not night.plan.refused:
+                    return night.write()
+                _say_what_comes(night.plan, settings, quiet=quiet)
+            STOP.get().check()
+            with server_of_a_night(settings), _bar(night.plan, heartbeat, quiet=quiet):
+                return _flow(night, heartbeat, run_id)
     except StoppedError:
         return night.write()
     except OSError as error:
@@ -70,7 +74,7 @@ def _night(settings: Settings, *, quiet: bool, run_id: str | None) -> dict[str, 
         raise
 
 
-def _flow(night: Night, bar: NightBar | None, run_id: str | None) -> dict[str, Any]:
+def _flow(night: Night, heartbeat: Heartbeat, run_id: str | None) -> dict[str, Any]:
     """Run the nightly flow; a report that was written counts, whether or not the server hears of its end."""
     import httpx
     from prefect import tags
@@ -80,7 +84,7 @@ def _flow(night: Night, bar: NightBar | None, run_id: str | None) -> dict[str, A
     from flows.progress import LISTENER
     from flows.tags import night_tags
 
-    listening, held = LISTENER.set(bar), NIGHT.set(night)
+    listening, held = LISTENER.set(heartbeat), NIGHT.set(night)
     parameters = {"settings": night.settings.model_dump(mode="json")}
     try:
         made = None if run_id is None else load_flow_run(UUID(run_id))
@@ -123,34 +127,45 @@ class NightBar:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self.shown = Progress(*columns, TimeElapsedColumn(), console=console)
         self._night = self.shown.add_task("night", total=scenes)
-        self._at_work: dict[str, TaskID] = {}
-        self._over: set[str] = set()
+        self._lines: dict[str, TaskID] = {}
+        self._at_work: AtWork = {}
+        self._ended: dict[str, str] = {}
 
     def __call__(self, scene_id: str, percent: float, words: str) -> None:
-        """Show how far a scene is; at 100 percent its line goes and the night's line grows."""
-        if scene_id in self._over:
-            return
-        if scene_id not in self._at_work and percent < 100:
-            self._at_work[scene_id] = self.shown.add_task(scene_id, total=100)
-        if percent < 100:
+        """Show how far a scene is; when it ends its line goes and the night's line grows."""
+        if is_outcome(percent, words):
+            self._ended.setdefault(scene_id, words)
+        if scene_id in self._ended:
+            self._at_work.pop(scene_id, None)
+        else:
+            self._at_work[scene_id] = (percent, words)
+        self.show(Counter(self._ended.values()), self._at_work)
+
+    def show(self, ended: Mapping[str, int], at_work: AtWork, scenes: int | None = None) -> None:
+        """Show how many scenes have ended, by outcome, and how far others are."""
+        for gone in self._lines.keys() - at_work.keys():
+            self.shown.remove_task(self._lines.pop(gone))
+        for scene_id, (percent, words) in at_work.items():
+            if scene_id not in self._lines:
+                self._lines[scene_id] = self.shown.add_task(scene_id, total=100)
             described = escape(f"{scene_id} {words}")
-            self.shown.update(self._at_work[scene_id], completed=percent, description=described)
-            return
-        self._over.add(scene_id)
-        if (line := self._at_work.pop(scene_id, None)) is not None:
-            self.shown.remove_task(line)
-        self.shown.advance(self._night)
+            self.shown.update(self._lines[scene_id], completed=percent, description=described)
+        counts = ", ".join(f"{number} {status}" for status, number in ended.items())
+        self.shown.update(
+            self._night, completed=sum(ended.values()), total=scenes, description=f"night {counts}".strip()
+        )
 
 
 @contextmanager
-def _bar(plan: Plan | None, *, quiet: bool) -> Iterator[NightBar | None]:
+def _bar(plan: Plan | None, heartbeat: Heartbeat, *, quiet: bool) -> Iterator[None]:
     """The bar, where a person looks on."""
     if plan is None or quiet or not err_console.is_terminal:
-        yield None
+        yield
         return
     bar = NightBar(len(plan.todo), err_console)
+    heartbeat.also = bar
     with bar.shown:
-        yield bar
+        yield
 
 
 def _refuse_read_only(out: Path) -> None:

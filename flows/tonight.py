@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -28,13 +29,14 @@ class Night:
         settings: The whole tree.
         plan: What is to be done; None before the archive was looked through.
         report: As it was written last; None before.
+        run_id: Names the night.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.plan: Plan | None = None
         self.report: dict[str, Any] | None = None
-        self._run_id, self._started = new_run_id(), datetime.now(UTC)
+        self.run_id, self._started = new_run_id(), datetime.now(UTC)
         self._records: list[Record] = []
         self._lock = threading.Lock()
 
@@ -42,6 +44,13 @@ class Night:
         """Keep how a scene ended."""
         with self._lock:
             self._records.append(record)
+
+    def counts(self) -> tuple[int, dict[str, int]]:
+        """How many scenes are to end in this night, and how many have, by outcome."""
+        with self._lock:
+            ended = Counter(str(record.status) for record in self._records)
+        plan = self.plan or NO_PLAN
+        return len(plan.todo) + len(plan.refused), dict(ended)
 
     def write(self, handed: tuple[SceneRef, ...] = (), fault: Exception | None = None) -> dict[str, Any]:
         """The report as things are now, written beside the products where the disk takes it."""
@@ -51,7 +60,7 @@ class Night:
             faults.append(f"told to end by {heard}")
         with self._lock:
             self.report = make_report(
-                self._run_id,
+                self.run_id,
                 self._started,
                 self.settings,
                 plan=self.plan or NO_PLAN,

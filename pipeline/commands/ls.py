@@ -47,7 +47,7 @@ def ls(
     begin = _begin(since)
     rows = [
         row
-        for row in _rows(out)
+        for row in rows_of(out)
         if (not wanted or wanted & set(row["states"]))
         and error.lower() in row["reason"].lower()
         and (begin is None or (row["finished"] and from_iso(row["finished"]) >= begin))
@@ -74,7 +74,7 @@ def _begin(since: str | None) -> datetime | None:
             raise SettingsError(f"--since {since!r}: 10h, 2d or a date as 2026-11-20 is wanted") from error
 
 
-def _rows(out: Path) -> Iterator[dict[str, Any]]:
+def rows_of(out: Path) -> Iterator[dict[str, Any]]:
     """Every product and every record of a scene without one, of all recipes."""
     from pipeline.errors import DamagedProductError
     from pipeline.products.layout import recipe_folders, record_path

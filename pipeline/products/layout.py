@@ -29,6 +29,7 @@ RECORD = "record.json"
 CATALOG = "catalog.json"
 TABLE = "catalog.csv"
 SCRATCH = ".scratch"
+NIGHTS = "nights"  # in it: how far the nights are that run here, and their logs
 STAGING_PREFIX = ".tmp-"
 DAMAGED_PREFIX = ".damaged-"
 REPLACED_PREFIX = ".replaced-"

@@ -1,12 +1,18 @@
 """A scene is one run however often it is handed out, until that run has ended without a product."""
 
 import pytest
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.states import Completed, Crashed, Failed, Running
 
 from flows.dispatch import scene_run, waiting_runs
 from flows.scene import scene
+from flows.states import scene_state
+from flows.watching import Sight
+from flows.watching_server import lines_of, nights_of
 from pipeline.errors import SettingsError
 from pipeline.night import plan_night
+from pipeline.outcomes import refused_record
+from pipeline.times import now_utc
 from tests.fleet.tiny import cheap_settings, write_archive
 
 pytestmark = pytest.mark.slow
@@ -76,3 +82,20 @@ def test_a_scene_whose_run_was_ended_too_often_is_given_up_until_the_next_night(
     assert record["status"] == status
     assert ("ended 2 times" in record["reason"]) is (status == "failed")
     assert (plan_night(settings).todo == (ref,)) is (status == "failed")
+
+
+def test_a_scene_on_the_server_is_watched_until_it_has_ended(client, handed_out):
+    ref, settings, run = handed_out
+    label = settings.recipe.label
+    assert nights_of(label) == Sight(1, {}, {})
+    client.set_flow_run_state(run.id, Running(), force=True)
+    assert nights_of(label) == Sight(1, {}, {run.name: (0.0, "begins")})
+    client.create_artifact(
+        ArtifactCreate(type="progress", data=40.0, description=f"{run.name}: train", flow_run_id=run.id)
+    )
+    assert nights_of(label).at_work == {run.name: (40.0, "train")}
+    said = {"name": "t", "level": 20, "message": f"{ref.scene_id}: said", "timestamp": now_utc()}
+    client._client.post("/logs/", json=[{**said, "flow_run_id": str(run.id)}])
+    assert lines_of(ref.scene_id)[-1].endswith(f" {ref.scene_id}: said")
+    client.set_flow_run_state(run.id, scene_state(refused_record(ref, settings, "no units")), force=True)
+    assert nights_of(label) is None
