@@ -49,7 +49,7 @@ def serve(
         ),
     ] = None,
     systemd: Annotated[
-        bool, typer.Option("--systemd", help="Print a systemd unit for this service, and end.")
+        bool, typer.Option("--systemd", help="Print systemd's units, a service or a timer, and end.")
     ] = False,
     settings: SettingsOption = None,
     assignments: SetOption = None,
@@ -62,8 +62,7 @@ def serve(
     tree = settings_for(archive, out, settings, assignments)
     folder = (state or state_folder(tree)).expanduser().absolute()
     if systemd:
-        words = _words(tree, cron, missed, folder, settings, assignments or [])
-        _print_unit(tree, folder, words)
+        _print_units(tree, folder, cron, missed, _told(settings, assignments or []))
         return
     from flows.stopping import stoppable
 
@@ -130,19 +129,25 @@ def _hold(tree: Settings, cron: str, missed: Missed, state: Path, url: str) -> N
         tell_the_rest()
 
 
-def _print_unit(tree: Settings, state: Path, words: Sequence[str]) -> None:
-    from flows.systemd import unit
+def _print_units(tree: Settings, state: Path, cron: str, missed: Missed, told: Sequence[str]) -> None:
+    from flows.systemd import Served, units
 
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"thermal-sr-{state.name}")
-    folders = [tree.archive.root, tree.output.root, state]
-    typer.echo(unit(name, words, tree.archive.root, folders), nl=False)
+    program = str(Path(sys.executable).with_name("thermal-sr"))
+    roots = [str(tree.archive.root), str(tree.output.root)]
+    schedule = ["--cron", cron, "--missed", missed.value, "--state", str(state)]
+    served = Served(
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", f"thermal-sr-{state.name}"),
+        archive=tree.archive.root,
+        folders=[tree.archive.root, tree.output.root, state],
+        serve=[program, "serve", *roots, *schedule, *told],
+        run=[program, "run", *roots, *told],
+        cron=cron,
+        late=missed == Missed.CATCH_UP,
+    )
+    typer.echo(units(served), nl=False)
 
 
-def _words(
-    tree: Settings, cron: str, missed: Missed, state: Path, settings: Path | None, assignments: Sequence[str]
-) -> list[str]:
-    program = Path(sys.executable).with_name("thermal-sr")
-    words = [str(program), "serve", str(tree.archive.root), str(tree.output.root), "--cron", cron]
-    words += ["--missed", missed.value, "--state", str(state)]
-    words += [] if settings is None else ["--settings", str(settings.absolute())]
+def _told(settings: Path | None, assignments: Sequence[str]) -> list[str]:
+    """The options that were given, as words."""
+    words = [] if settings is None else ["--settings", str(settings.absolute())]
     return words + [word for assignment in assignments for word in ("--set", assignment)]

@@ -34,10 +34,11 @@ def watch(
     settings: SettingsOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Watch the nights that run now: a bar, or a line every 30 s where there is no terminal.
+    """Watch the nights that run now, or the log of one scene.
 
-    Nights on this machine and in SLURM arrays are seen by what they write below OUT. Where PREFECT_API_URL
-    names a server, scenes of the recipe on any machine are seen. Ends with the last night.
+    There is a bar, or a line every 30 s where there is no terminal. Nights on this machine and in SLURM
+    arrays are seen by what they write below OUT. Where PREFECT_API_URL names a server, scenes of the recipe
+    on any machine are seen. Ends with the last night.
     """
     if not out.is_dir():
         raise UnusableInputError(f"{out} is no folder of products")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.systemd import calendar_of
 from tests.fleet.nightly_service import THERMAL_SR, nightly_service
 from tests.fleet.tiny import write_archive, write_scene
 from tests.fleet.waiting import free_port, wait_for
@@ -84,3 +85,30 @@ def test_the_systemd_unit_is_accepted_and_names_every_word(tmp_path):
     file.write_text(unit)
     verified = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
     assert (verified.returncode, verified.stderr) == (0, "")
+    night, timer = (file.with_name(f"thermal-sr-test-night.{kind}") for kind in ("service", "timer"))
+    for written, mark in ((night, "#night "), (timer, "#timer ")):
+        lines = [line.removeprefix(mark) for line in unit.splitlines() if line.startswith(mark)]
+        written.write_text("\n".join(lines) + "\n")
+    assert '"run"' in night.read_text()
+    verified = subprocess.run(["systemd-analyze", "verify", night, timer], capture_output=True, text=True)
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("cron", "begins"),
+    [
+        ("15 2 * * *", "*-*-* 02:15:00 UTC"),
+        ("*/5 * * * *", "*-*-* *:00/5:00 UTC"),
+        ("0 6-20/2 * * 1-5", "Mon..Fri *-*-* 06..20/2:00:00 UTC"),
+        ("30 1,3 1 */2 *", "*-01/2-01 01,03:30:00 UTC"),
+        ("0 4 * * 7", "Sun *-*-* 04:00:00 UTC"),
+    ],
+)
+def test_a_schedule_is_the_same_in_the_words_of_systemd(cron, begins):
+    said = subprocess.run(["systemd-analyze", "calendar", calendar_of(cron)], capture_output=True, text=True)
+    assert f"Normalized form: {begins}\n" in said.stdout
+
+
+@pytest.mark.parametrize("cron", ["0 0 1 * 1", "@daily", "0 0 * * MON", "60"])
+def test_what_no_timer_can_say_is_given_no_timer(cron):
+    assert calendar_of(cron) is None
