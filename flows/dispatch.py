@@ -1,6 +1,6 @@
 """Handing scenes to others: to a Prefect pool that GPU workers serve, or to a SLURM array.
 
-A scene's key on the server is its name, content and recipe, so handing it out twice
+A scene's key on the server is its name, content, recipe and rule, so handing it out twice
 makes one run. The key is for ever: a scene that still lacks a product although its run has
 ended gets a new attempt under the next number.
 """
@@ -31,6 +31,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from flows.tags import scene_name, scene_tags
+from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import SettingsError
 from pipeline.files import write_json
 from pipeline.forecast import with_job_time
@@ -123,8 +124,9 @@ def queue_of(settings: Settings) -> str | None:
 
 
 def idempotency_key(ref: SceneRef, settings: Settings, attempt: int) -> str:
-    """What the server knows a scene by: name, content, recipe and number of the attempt."""
-    return f"{ref.scene_id}:{ref.digest}:{settings.recipe.label}:{attempt}"
+    """What the server knows a scene by: name, content, recipe, its rule if any, number of the attempt."""
+    rule = rule_identity(Path(ref.files[0]), settings.archive)
+    return ":".join((ref.scene_id, ref.digest, settings.recipe.label, *filter(None, [rule]), str(attempt)))
 
 
 def is_over(run: FlowRun) -> bool:

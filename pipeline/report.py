@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
+from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import DamagedProductError
 from pipeline.files import write_json
 from pipeline.night import Plan
@@ -160,7 +161,8 @@ def completed(report: Mapping[str, Any], settings: Settings, lost: Mapping[str, 
     scenes, still_out, counts = list(report["scenes"]), [], dict(report["counts"])
     for plain in report["dispatched"]:
         ref = SceneRef.from_json(plain)
-        record = _product_record(out, label, ref, index) or records.get(ref.digest)
+        rule = rule_identity(Path(ref.files[0]), settings.archive)
+        record = _product_record(out, label, ref, rule, index) or records.get(ref.digest)
         if record is not None and not record.product and record.finished == before.get(ref.scene_id):
             record = None  # what is written there is of an earlier night
         if record is None and ref.scene_id in lost:
@@ -180,9 +182,9 @@ def completed(report: Mapping[str, Any], settings: Settings, lost: Mapping[str, 
 
 
 def _product_record(
-    out: Path, label: str, ref: SceneRef, index: Mapping[str, tuple[Path, ...]]
+    out: Path, label: str, ref: SceneRef, rule: str, index: Mapping[str, tuple[Path, ...]]
 ) -> Record | None:
-    if (product := layout.find_product(out, label, ref.digest, index=index)) is None:
+    if (product := layout.find_product(out, label, ref.digest, rule=rule, index=index)) is None:
         return None
     try:
         return read_record(product)

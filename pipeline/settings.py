@@ -44,7 +44,11 @@ class ProductRule(Branch):
     )
     mask_values: tuple[int, ...] = Field((), description="Numbers of the mask that mean no data.")
     crs: str | None = Field(
-        None, description='Reference system, e.g. "EPSG:32633"; where the file has no transform, give it too.'
+        None,
+        description='Reference system, e.g. "EPSG:32633"; with transform or bounds where it has no place.',
+    )
+    bounds: tuple[float, float, float, float] | None = Field(
+        None, description="Edges of the outer pixels: xmin, ymin, xmax, ymax; the first row is at ymax."
     )
     transform: tuple[float, float, float, float, float, float] | None = Field(
         None, description="Pixel corners to map: x = a column + b row + c, y = d column + e row + f."
@@ -60,6 +64,21 @@ class ProductRule(Branch):
         if value == 0:
             raise ValueError("a scale of 0 would make every pixel the offset")
         return value
+
+    @field_validator("bounds")
+    @classmethod
+    def _bounds_hold_pixels(
+        cls, value: tuple[float, float, float, float] | None
+    ) -> tuple[float, float, float, float] | None:
+        if value is not None and not (value[0] < value[2] and value[1] < value[3]):
+            raise ValueError("xmin, ymin, xmax, ymax are wanted, the lower ones first")
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ProductRule:
+        if self.bounds is not None and self.transform is not None:
+            raise ValueError("transform and bounds say the same: give one of them")
+        return self
 
 
 class PlausibleSettings(Branch):

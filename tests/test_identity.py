@@ -1,6 +1,7 @@
 """What makes a product another one: its content, all of it, and what a person says of it."""
 
 import hashlib
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pipeline.outcomes import refused_record
 from pipeline.process import process_scene
 from pipeline.products.layout import manifest_rule, published_folders
 from pipeline.products.store.zarr_store import open_store
+from pipeline.report import completed, make_report
 from pipeline.settings import ArchiveSettings, ProductRule
 from pipeline.settings_sources import validate_settings
 
@@ -52,6 +54,19 @@ def test_a_changed_rule_makes_the_product_anew_in_its_place(tmp_path):
     assert plan.again[plan.todo[0].scene_id] == "what is said of it has changed since its product was made"
 
 
+def test_a_product_made_under_another_rule_does_not_complete_a_report(tmp_path):
+    scene(tmp_path / "archive" / "one.npz")
+    before, now = settings_of(tmp_path), settings_of(tmp_path, {"pattern": "*", "offset": 5.0})
+    (ref,) = plan_night(before).todo
+    process_scene(ref, before)
+    plan = plan_night(now)
+    told = {"settings": now, "plan": plan, "dispatched": plan.todo}
+    report = make_report("run", datetime(2026, 8, 1, tzinfo=UTC), **told)
+    assert completed(report, now)["counts"]["dispatched"] == 1
+    process_scene(ref, now)
+    assert completed(report, now)["counts"]["dispatched"] == 0
+
+
 def test_only_what_is_said_of_a_file_is_a_rule_s_identity(tmp_path):
     def identity(*rules, **archive):
         settings = ArchiveSettings(root=tmp_path, products=rules, **archive)
@@ -61,6 +76,7 @@ def test_only_what_is_said_of_a_file_is_a_rule_s_identity(tmp_path):
     plain = identity(ProductRule(pattern="*.tif", scale=2.0))
     assert plain == identity(ProductRule(pattern="one*", scale=2.0), ProductRule(pattern="*", fill=3.0))
     others = [{"scale": 3.0}, {"units": "K"}, {"fill": 1.0}, {"variable": "a"}, {"crs": "EPSG:4326"}]
+    others += [{"bounds": (0.0, 0.0, 1.0, 1.0)}]
     others += [{"valid_min_k": 250.0}, {"mask": ("a", "b")}, {"transform": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)}]
     found = [identity(ProductRule(pattern="*", **said)) for said in others]
     found.append(identity(plausible={"surface_k": (170, 360)}))

@@ -49,7 +49,8 @@ def make_scene(
     """
     rule = product_rule(Path(ref.files[0]), settings)
     kelvin = decode(stored.with_rule(rule), strict=settings.strict)
-    grid, placement = make_grid(placement.with_rule(rule), kelvin.temperature.shape, settings)
+    shape = kelvin.temperature.shape
+    grid, placement = make_grid(placement.with_rule(rule, shape), shape, settings)
     quantity, quantity_source = _quantity(rule, profile)
     key, band, sensor_source = _sensor(rule, profile, Path(ref.files[0]))
     facts = {

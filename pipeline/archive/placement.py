@@ -51,21 +51,32 @@ class Placement:
     transform_source: str = ""
     assumptions: tuple[str, ...] = ()
 
-    def with_rule(self, rule: ProductRule | None) -> Placement:
-        """The same place with the reference system of a person's rule."""
-        if rule is None or (rule.crs is None and rule.transform is None):
+    def with_rule(self, rule: ProductRule | None, shape: tuple[int, int]) -> Placement:
+        """The same place with the reference system and the transform or bounds of a person's rule."""
+        if rule is None or (rule.crs is None and rule.transform is None and rule.bounds is None):
             return self
         source = f"[[archive.products]] {rule.pattern}"
         if rule.transform is not None:
             given = checked_transform(rule.transform)
             self = replace(self, transform=given, transform_source=source)
+        elif rule.bounds is not None:
+            given = _transform_of(rule.bounds, shape)
+            self = replace(self, transform=given, transform_source=source)
         if rule.crs is None:
             return self
         if self.transform is None:
-            raise UnusableInputError(f"{source} gives a crs, but nothing gives a transform; add it there")
+            raise UnusableInputError(
+                f"{source} gives a crs, but nothing gives a transform; add it or bounds there"
+            )
         told = crs_from_text(rule.crs)
         kept = tuple(words for words in self.assumptions if not words.startswith("reference system"))
         return replace(self, crs=told, crs_source=source, assumptions=kept)
+
+
+def _transform_of(bounds: tuple[float, float, float, float], shape: tuple[int, int]) -> Affine:
+    """The transform of pixel corners between these edges, north up."""
+    (xmin, ymin, xmax, ymax), (height, width) = bounds, shape
+    return Affine((xmax - xmin) / width, 0.0, xmin, 0.0, (ymin - ymax) / height, ymax)
 
 
 def refuse_hostile_crs(text: str) -> None:

@@ -111,6 +111,30 @@ def test_a_rule_supplies_the_reference_system_a_file_lacks(tmp_path):
     assert scene.grid.transform == bare.grid.transform
 
 
+def test_a_rule_s_bounds_are_the_edges_of_the_outer_pixels(tmp_path):
+    path = write_tif(tmp_path / "a.tif", KELVIN, crs=None, transform=None, units="K")
+    height, width = KELVIN.shape
+    edges = (5e5, 4e6, 5e5 + 70 * width, 4e6 + 60 * height)
+    scene = read(path, products=(ProductRule(pattern="*", crs="EPSG:32611", bounds=edges),))
+    assert tuple(scene.grid.transform)[:6] == (70, 0, 5e5, 0, -60, 4e6 + 60 * height)
+    assert scene.facts["transform"] == "[[archive.products]] *"
+    assert scene.gsd_m == pytest.approx((60, 70))
+    with pytest.raises(UnusableInputError, match="gives a crs, but nothing gives a transform; add it or"):
+        read(path, products=(ProductRule(pattern="*", crs="EPSG:32611"),))
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"bounds": (5.0, 0.0, 1.0, 1.0)}, "xmin, ymin, xmax, ymax are wanted"),
+        ({"bounds": (0, 0, 1, 1), "transform": (1, 0, 0, 0, -1, 0)}, "transform and bounds say the same"),
+    ],
+)
+def test_bounds_that_hold_nothing_or_contradict_are_a_wrong_setting(told, said):
+    with pytest.raises(ValueError, match=said):
+        ProductRule(pattern="*", **told)
+
+
 def test_latitude_and_longitude_without_a_mapping_are_wgs84_and_that_is_told(tmp_path):
     scene = read(small_nc(tmp_path / "a.nc"))
     assert "reference system assumed: EPSG:4326 for latitude and longitude" in scene.assumptions
