@@ -96,6 +96,7 @@ AREA_ERRORS: Mapping[int, Figure] = {
     )
     for area_px in (1, 4, 16, 64)
 }
+DOMAIN = Figure("domain", "text", "What pixels are averaged in: kelvin or radiance.")
 VALID = Figure("valid_fraction", "fraction", "Pixels of the product with data.")
 MIN = Figure("min_k", "K", "Lowest temperature of the product.")
 MEAN = Figure("mean_k", "K", "Mean temperature of the product.")
@@ -104,6 +105,12 @@ BLOCK_BIAS = Figure(
     "block_bias_k", "K", "Mean over the scene of: product averaged over a scene pixel minus that pixel."
 )
 BLOCK_RMS = Figure("block_rms_k", "K", "Root mean square of the same difference.")
+LEARNED_SHARE = Figure(
+    "learned_fraction",
+    "fraction",
+    "Share of the product's difference to bicubic that the network chose; the sensor's blur and the "
+    "measurement fix the rest.",
+)
 FLAGS: Mapping[int, Figure] = {
     value: Figure(
         f"flag_{flag}_fraction", "fraction", f"Pixels of the product flagged {flag}.", on_card=False
@@ -170,6 +177,7 @@ _ALL = (
         "Size on the ground of the finest detail that bicubic has right.",
         on_card=False,
     ),
+    LEARNED_SHARE,
     Figure("gain_expected", "ratio", "The gain by the prior's record."),
     Figure("gain_fitted", "ratio", "The gain that fits the self-test best."),
     Figure("gain_error", "ratio", "Standard error of the fitted gain."),
@@ -177,7 +185,7 @@ _ALL = (
     Figure("selftest_bicubic_rmse_k", "K", "RMS error of bicubic in the self-test."),
     Figure("selftest_base_rmse_k", "K", "RMS error of the base in the self-test."),
     Figure("selftest_bias_k", "K", "Mean error of the product in the self-test."),
-    Figure("domain", "text", "What pixels are averaged in: kelvin or radiance."),
+    DOMAIN,
     Figure("psf_sigma_px", "px", "Gaussian sigma of the optics' blur, without the detector's square."),
     Figure(
         "mtf_nyquist", "ratio", "Contrast of the whole instrument at Nyquist, where the recipe states it."

@@ -136,6 +136,7 @@ def _sharpen(scene: Scene, settings: Settings, clock: Clock) -> Record:
             kernel=load_kernel(settings.recipe),
             checkpoint=kept.checkpoint,
             progress=clock,
+            tells_learned=settings.output.detail_learned,
         )
     made = {**enhancement.provenance, **outside_provenance(scene, settings, device, threads)}
     enhancement = dataclasses.replace(enhancement, provenance=made)

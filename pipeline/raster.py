@@ -12,11 +12,13 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int, Shaped
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from pipeline.grid import Window
 
 Number = TypeVar("Number", bound=np.generic)
+_BICUBIC_HALO_PX = 4  # it looks two pixels far
 _CELL_PX = 8  # texture is summed over cells first, so that a large scene costs little memory
 _LARGEST_STEP = 5  # one fire or cloud edge must not outweigh a city
 
@@ -77,6 +79,21 @@ def fill_nearest(values: Float32[NDArray[np.float32], "y x"]) -> Float32[NDArray
         return values.copy()
     nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
     return np.asarray(values[tuple(nearest)])
+
+
+def bicubic(
+    raster: Float32[NDArray[np.float32], "y x"], window: Window, scale: int
+) -> Float32[NDArray[np.float32], "h w"]:
+    """A window of a raster enlarged by cubic convolution, corners kept; NaN where there is none."""
+    grown = window.grow(_BICUBIC_HALO_PX, (raster.shape[0], raster.shape[1]))
+    values = raster[grown.slices]
+    missing = ~np.isfinite(values)
+    if missing.all():
+        return np.full((window.height * scale, window.width * scale), np.nan, np.float32)
+    size = grown.width * scale, grown.height * scale
+    large = np.array(Image.fromarray(fill_nearest(values)).resize(size, Image.Resampling.BICUBIC))
+    large[split_pixels(missing, scale)] = np.nan
+    return large[window.within(grown).refine(scale).slices]
 
 
 def most_textured(values: Float32[NDArray[np.float32], "y x"], size_px: int) -> Window:

@@ -150,11 +150,14 @@ class Pixels:
         temperature: float32 kelvin, NaN for no data.
         uncertainty: float32 kelvin, one standard error; NaN for no data.
         flag: uint8, a key of `FLAG_MEANINGS`.
+        learned: float32 kelvin, the temperature minus what it would be without the network; NaN for no data,
+            None where nobody asked.
     """
 
     temperature: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
     flag: NDArray[np.uint8]
+    learned: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ class Enhancement:
         fallback: Why the network is off everywhere, or "" where it is used.
         check: Judges what was written: given a reader of windows of the *fine* grid in kelvin, how far the
             degraded product is from the scene; None where nobody can tell.
+        tells_learned: Whether `compute` tells what the network added to each pixel.
         weights: The network that this scene taught, as bytes of a prior's file; empty where it taught none.
     """
 
@@ -182,6 +186,7 @@ class Enhancement:
     fallback: str = ""
     check: Callable[[Callable[[Window], NDArray[np.float32]]], Mapping[str, float]] | None = None
     weights: bytes = b""
+    tells_learned: bool = False
 
     @property
     def grid(self) -> Grid:

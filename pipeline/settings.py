@@ -163,6 +163,11 @@ class OutputSettings(Branch):
     cog_compression: Literal["zstd", "deflate"] = Field(
         "zstd", description="GeoTIFF compression; deflate for readers without Zstandard."
     )
+    detail_learned: bool = Field(
+        False,
+        description="Write the variable `detail_learned`, the product minus the same without the network, "
+        "and tell the network's share of the difference to bicubic.",
+    )
     preview_max_px: int = Field(
         4096, ge=64, description="Pictures are 1:1 up to this long side, an overview beyond."
     )

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pipeline.archive.apart import read_apart
 from pipeline.archive.discover import discover
 from pipeline.errors import UnreadableInputError
 from pipeline.figures import FIGURES
+from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.night import plan_night
 from pipeline.process import process_scene
 from pipeline.products.publish import verify
+from pipeline.products.store.zarr_store import temperature_name
+from pipeline.raster import bicubic
 from pipeline.settings_sources import load_settings
 from pipeline.simulate import write_demo_archive
 from pipeline.stages import STAGES
@@ -146,6 +150,24 @@ def test_the_network_that_a_scene_taught_is_kept_on_request(tmp_path, wanted):
         record = process_scene(ref, next_run)
         taken = json.loads((next_run.output.root / record.product / "record.json").read_text())["provenance"]
         assert taken["network"] == {**taken["network"], "source": "prior", "fed_by_this_scene": True}
+
+
+def test_what_the_network_added_is_stored_and_told_on_request(tmp_path, demo_archive):
+    wanted = ("recipe.preset=fast", "recipe.detail=prior", "output.detail_learned=true")
+    settings = settings_for(demo_archive, tmp_path, *wanted)
+    ref = discover(settings.archive).scenes[0]
+    record = process_scene(ref, settings)
+    folder = tmp_path / record.product
+    with xr.open_zarr(next(folder.glob("*.zarr"))) as product:
+        learned = product.detail_learned.values
+        kelvin = product[temperature_name(product)].values.astype(np.float64)
+    scene = read_apart(ref, settings.archive)
+    np.testing.assert_array_equal(np.isfinite(learned), np.isfinite(kelvin))
+    difference = kelvin - bicubic(scene.temperature, Window(0, 0, *scene.grid.shape), 2)
+    share = np.nansum(learned * difference) / np.nansum(difference**2)
+    assert 0 < share < 1
+    assert record.figures["learned_fraction"] == pytest.approx(share, rel=1e-3)
+    assert "what the network added" in (folder / "view.html").read_text()
 
 
 def test_a_file_that_changes_while_it_is_sharpened_makes_no_product(tmp_path):

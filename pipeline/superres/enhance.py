@@ -34,7 +34,7 @@ from pipeline.scene import (
     Pixels,
     Scene,
 )
-from pipeline.superres.applying.method import Method, Picture
+from pipeline.superres.applying.method import Method, Parts, Picture
 from pipeline.superres.bases.base import Base
 from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base, kept_network
 from pipeline.superres.judging.assess import Assessment, assess
@@ -70,6 +70,7 @@ def enhance(
     kernel: Float[NDArray[np.floating], "ky kx"] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress = quiet,
+    tells_learned: bool = False,
 ) -> Enhancement:
     """Learn what a finer version of the scene looks like.
 
@@ -80,6 +81,7 @@ def enhance(
         prior: What `recipe.prior` names, already loaded.
         kernel: What `recipe.degrade.kernel` names, already loaded.
         checkpoint: Keeps the training's state, so that a killed run goes on.
+        tells_learned: Pixels tell what the network added to each of them; it takes a second projection.
         progress: Told "normalize", "train" and "judge" with a fraction.
 
     Returns:
@@ -111,7 +113,9 @@ def enhance(
     picture = _picture(prepared, gain.value, beyond)
     flags = _flags(picture, gain.value, beyond, prepared.measured.artifacts.damaged, wanted=detail.wanted)
     known = _unsure(prepared), _local(prepared, beyond)
-    compute = _Compute(method, picture, prepared, assessment.errors, activity(prepared.lr), flags, *known)
+    compute = _Compute(
+        method, picture, prepared, assessment.errors, activity(prepared.lr), flags, *known, tells_learned
+    )
     return Enhancement(
         scene=prepared.scene,
         scale=recipe.scale,
@@ -120,6 +124,7 @@ def enhance(
         figures={**_scene_figures(prepared, recipe), **assessment.figures},
         fallback=gain.reason,
         check=compute.consistency,
+        tells_learned=tells_learned,
         weights=b"" if not detail.trained else kept_network(detail, prepared, recipe).save(),
     )
 
@@ -136,6 +141,7 @@ class _Compute:
     flags: NDArray[np.uint8]
     unsure: float  # working units; a standard error beyond it is no knowledge
     local: NDArray[np.float32]  # working units; errors of damage and of spots, which no self-test knows
+    tells_learned: bool = False
 
     def __call__(self, window: Window) -> Pixels:
         """Fine pixels of a window of the scene, in kelvin."""
@@ -144,8 +150,10 @@ class _Compute:
         flag = split_pixels(self.flags[window.slices], scale)
         if not valid.any():  # a scene cut from a swath may be empty for the most part
             nothing = np.full(valid.shape, np.nan, dtype=np.float32)
-            return Pixels(temperature=nothing, uncertainty=nothing.copy(), flag=flag)
-        answer = self.method(self.picture, window)
+            learned = nothing.copy() if self.tells_learned else None
+            return Pixels(temperature=nothing, uncertainty=nothing.copy(), flag=flag, learned=learned)
+        parts = self.method.parts(self.picture, window)
+        answer = self.method.finish(self.picture, parts)
         kelvin = self.prepared.domain.leave(answer.hr)
         contrast = _smooth_window(self.activity, window, scale)
         sigma = self.errors.sigma(contrast, answer.spread)
@@ -153,11 +161,18 @@ class _Compute:
         flag = np.where((flag == FLAG_GOOD) & (sigma > self.unsure), np.uint8(FLAG_OUT_OF_RANGE), flag)
         sigma = sigma * self.prepared.domain.kelvin_per_unit(kelvin)
         missing = np.float32(np.nan)
+        learned = np.where(valid, kelvin - self._base(parts), missing) if self.tells_learned else None
         return Pixels(
             temperature=np.where(valid, kelvin, missing).astype(np.float32),
             uncertainty=np.where(valid, sigma, missing).astype(np.float32),
             flag=flag,
+            learned=learned,
         )
+
+    def _base(self, parts: Parts) -> NDArray[np.float32]:
+        """The same window without the network, projected as the product is; (y, x) kelvin."""
+        without = dataclasses.replace(self.picture, gain=np.zeros_like(self.picture.gain))
+        return self.prepared.domain.leave(self.method.finish(without, parts).hr)
 
     def consistency(self, read: Callable[[Window], NDArray[np.float32]]) -> dict[str, float]:
         """How far the degraded product is from the scene, in working kelvin, over measured pixels.

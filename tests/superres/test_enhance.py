@@ -247,3 +247,17 @@ def test_a_window_without_a_measured_pixel_is_not_computed():
     once = whole(enhancement)
     np.testing.assert_array_equal(empty.temperature, once.temperature[:64])
     np.testing.assert_array_equal(empty.flag, once.flag[:64])
+
+
+def test_what_the_network_added_is_the_product_minus_the_same_without_it():
+    _, lr = truth_and_lr(96, 2)
+    lr[20, 30] = np.nan
+    wanted = recipe("recipe.scale=2", *UNJUDGED)
+    pixels = whole(enhance(scene_of(lr), wanted, device=CPU, tells_learned=True))
+    base = whole(enhance(scene_of(lr), recipe("recipe.scale=2", *BASE_ONLY), device=CPU))
+    missing = pixels.flag == FLAG_NO_DATA
+    np.testing.assert_array_equal(np.isnan(pixels.learned), missing)
+    assert np.nanstd(pixels.learned) > 0.01
+    without = (pixels.temperature - pixels.learned)[~missing]
+    np.testing.assert_allclose(without, base.temperature[~missing], atol=1e-3)
+    assert base.learned is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
 import zarr
+from zarr.errors import ZarrUserWarning
 
 from pipeline.grid import Grid
 from pipeline.products.store.georeference import coordinates, grid_mapping
@@ -69,3 +71,11 @@ def _write_scalar(group: zarr.Group, name: str, *, value: int, dtype: str, descr
         name, shape=(), dtype=dtype, fill_value=0, dimension_names=(), attributes=described, config=config
     )
     array[...] = value
+
+
+def consolidate(group: zarr.Group) -> None:
+    """Write all metadata into one file, last: an array added later would be invisible to xarray."""
+    with warnings.catch_warnings():
+        # Consolidated metadata is not in the v3 specification yet; without it xarray warns on every opening.
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=ZarrUserWarning)
+        zarr.consolidate_metadata(group.store, path=group.path)

@@ -27,6 +27,7 @@ STANDARD_NAMES: Mapping[Quantity, str] = {
 }
 FLAG_VARIABLE = "quality_flag"
 SHARPENED_VARIABLE = "sharpened"
+LEARNED_VARIABLE = "detail_learned"
 # xarray's own spelling of NaN in Zarr v3; a plain JSON NaN would not open, none would hide the nodata value.
 _FILL_NAN = FillValueCoder.encode(float("nan"), np.dtype("float32"))
 
@@ -86,6 +87,17 @@ def flag_attributes(enhancement: Enhancement) -> dict[str, Any]:
         "flag_meanings": " ".join(FLAG_MEANINGS.values()),
         "coverage_content_type": "qualityInformation",
         **{name: shared[name] for name in ("grid_mapping", "coordinates") if name in shared},
+    }
+
+
+def learned_attributes(enhancement: Enhancement) -> dict[str, Any]:
+    """Of what the network added; a difference of temperatures, for which there is no standard name."""
+    return {
+        "long_name": "temperature minus the same without the network",
+        "comment": "What a network chose. The rest of the difference to bicubic follows from the sensor's "
+        "blur and from the measurement.",
+        "coverage_content_type": "auxiliaryInformation",
+        **_shared(enhancement),
     }
 
 

@@ -19,8 +19,9 @@ from affine import Affine
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
+from pipeline.figures import DOMAIN
 from pipeline.grid import Grid, tile_windows
-from pipeline.products.store.arrays import create_array, write_coordinates
+from pipeline.products.store.arrays import consolidate, create_array, write_coordinates
 from pipeline.products.store.georeference import convention_attributes, transform_terms
 from pipeline.radiometry import brightness_temperature, spectral_radiance
 from pipeline.raster import shrink_by
@@ -58,7 +59,7 @@ def write_overviews(store: zarr.Group, arrays: Sequence[zarr.Array[Any]], enhanc
 
     Args:
         store: The open store.
-        arrays: (y, x) temperature, uncertainty and flags, all of one shape.
+        arrays: (y, x) temperature, uncertainty, flags, and what the network added where that is told.
         enhancement: What they are of.
     """
     shape, grid, factor = cast(tuple[int, int], arrays[0].shape), enhancement.grid, 1
@@ -84,6 +85,7 @@ def write_overviews(store: zarr.Group, arrays: Sequence[zarr.Array[Any]], enhanc
         {"zarr_conventions": conventions, "multiscales": {"layout": layout, "resampling_method": "average"}}
         | place
     )
+    consolidate(group)
 
 
 def worst_flags(flags: UInt8[NDArray[np.uint8], "y x"], side_px: int) -> UInt8[NDArray[np.uint8], "h w"]:
@@ -110,7 +112,7 @@ def mean_kelvin(
 
 def _reductions(enhancement: Enhancement) -> tuple[tuple[Reduce, str], ...]:
     """How temperature, uncertainty and flags are made coarser, and the words for it."""
-    radiance = enhancement.figures.get("domain") == "radiance"
+    radiance = DOMAIN.text(enhancement.figures) == "radiance"
     wavelength_um = enhancement.scene.sensor.wavelength_um if radiance else None
     return (
         (
@@ -119,6 +121,11 @@ def _reductions(enhancement: Enhancement) -> tuple[tuple[Reduce, str], ...]:
         ),
         (lambda sigma: mean_kelvin(sigma, None), _RULES["uncertainty"]),
         (lambda flags: worst_flags(flags, 2), _RULES["flag"]),
+        *(
+            [(lambda detail: mean_kelvin(detail, None), _RULES["temperature"])]
+            if enhancement.tells_learned
+            else []
+        ),
     )
 
 

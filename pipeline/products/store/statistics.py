@@ -16,7 +16,8 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline import figures
-from pipeline.raster import block_means
+from pipeline.grid import Window
+from pipeline.raster import bicubic, block_means
 from pipeline.scene import FLAG_MEANINGS, Pixels
 
 
@@ -33,6 +34,8 @@ class TileFigures:
         blocks: Scene pixels whose whole block has data.
         block_sum_k: Sum over these of block mean minus scene.
         block_square_k2: Sum of its square.
+        learned_k2: Sum over pixels of what the network added times the difference to bicubic.
+        to_bicubic_k2: Sum of the square of that difference; 0 where nobody asked what the network added.
     """
 
     valid: int
@@ -43,6 +46,8 @@ class TileFigures:
     blocks: int
     block_sum_k: float
     block_square_k2: float
+    learned_k2: float = 0.0
+    to_bicubic_k2: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class StoreSummary:
         block_bias_k: Mean of (mean over scale x scale pixels minus the scene's pixel).
         block_rms_k: Root mean square of the same.
         flag_fractions: Share of pixels by flag meaning.
+        learned_fraction: The network's share of the difference to bicubic; None where nobody asked.
     """
 
     path: Path
@@ -76,6 +82,7 @@ class StoreSummary:
     block_bias_k: float
     block_rms_k: float
     flag_fractions: Mapping[str, float] = field(default_factory=dict)
+    learned_fraction: float | None = None
 
     def figures(self) -> dict[str, float]:
         """The numbers for a record, by name."""
@@ -88,11 +95,16 @@ class StoreSummary:
             figures.BLOCK_RMS: self.block_rms_k,
             **{figures.FLAGS[value]: self.flag_fractions[name] for value, name in FLAG_MEANINGS.items()},
         }
+        if self.learned_fraction is not None:
+            numbers[figures.LEARNED_SHARE] = self.learned_fraction
         return {figure.name: number for figure, number in numbers.items()}
 
 
-def count_tile(pixels: Pixels, coarse: Float32[NDArray[np.float32], "y x"], scale: int) -> TileFigures:
-    """Count a tile; `coarse` is the scene's (y, x) temperature under it."""
+def count_tile(
+    pixels: Pixels, scene: Float32[NDArray[np.float32], "y x"], window: Window, scale: int
+) -> TileFigures:
+    """Count the tile that lies over a window of the scene's (y, x) temperature."""
+    coarse = scene[window.slices]
     valid = pixels.temperature[np.isfinite(pixels.temperature)].astype(np.float64)
     difference = block_means(pixels.temperature, scale, least_valid=scale**2) - coarse
     difference = difference[np.isfinite(difference)]
@@ -106,7 +118,20 @@ def count_tile(pixels: Pixels, coarse: Float32[NDArray[np.float32], "y x"], scal
         blocks=difference.size,
         block_sum_k=float(difference.sum()),
         block_square_k2=float(np.square(difference).sum()),
+        **_learned(pixels, scene, window, scale),
     )
+
+
+def _learned(
+    pixels: Pixels, scene: Float32[NDArray[np.float32], "y x"], window: Window, scale: int
+) -> dict[str, float]:
+    """How much of the difference to bicubic is the network's: both as sums of products, which add up."""
+    if pixels.learned is None:
+        return {}
+    difference = pixels.temperature.astype(np.float64) - bicubic(scene, window, scale)
+    known = np.isfinite(difference)
+    difference, learned = difference[known], pixels.learned[known]
+    return {"learned_k2": float((difference * learned).sum()), "to_bicubic_k2": float((difference**2).sum())}
 
 
 def summarize(
@@ -122,6 +147,8 @@ def summarize(
     blocks = sum(tile.blocks for tile in tiles)
     size = shape[0] * shape[1]
     nothing = float("nan")
+    learned_k2 = math.fsum(tile.learned_k2 for tile in tiles)
+    to_bicubic_k2 = math.fsum(tile.to_bicubic_k2 for tile in tiles)
     return StoreSummary(
         path=path,
         variable=variable,
@@ -140,4 +167,5 @@ def summarize(
             meaning: sum(tile.flags.get(value, 0) for tile in tiles) / size
             for value, meaning in FLAG_MEANINGS.items()
         },
+        learned_fraction=learned_k2 / to_bicubic_k2 if to_bicubic_k2 else None,
     )

@@ -9,7 +9,6 @@ whole chunks; and a lost chunk reads as no data, hence every chunk is really wri
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,12 +21,11 @@ from dask.base import compute
 from dask.delayed import delayed
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
-from zarr.errors import ZarrUserWarning
 
 from pipeline.errors import DamagedProductError
 from pipeline.grid import Window, names_files, tile_windows
 from pipeline.products.store import attributes as about
-from pipeline.products.store.arrays import create_array, write_coordinates
+from pipeline.products.store.arrays import consolidate, create_array, write_coordinates
 from pipeline.products.store.overviews import write_overviews
 from pipeline.products.store.statistics import StoreSummary, TileFigures, count_tile, summarize
 from pipeline.products.store.unsharp import Unsharp, write_unsharp_mask
@@ -98,7 +96,7 @@ def write_store(
             enhancement, created=created or now_utc(), institution=institution, extra=extra_attributes or {}
         )
     )
-    _consolidate(path)
+    consolidate(group)
     check_complete(path)
     return summary
 
@@ -154,7 +152,8 @@ def _chunk_keys(array: zarr.Array[Any]) -> Iterable[str]:
 
 def _create_arrays(
     group: zarr.Group, enhancement: Enhancement, *, chunks: tuple[int, int], compression: int
-) -> tuple[zarr.Array[Any], zarr.Array[Any], zarr.Array[Any]]:
+) -> tuple[zarr.Array[Any], ...]:
+    """Temperature, uncertainty, flags, and what the network added where the enhancement tells it."""
     name = about.STANDARD_NAMES[enhancement.scene.quantity]
     common: dict[str, Any] = {
         "shape": enhancement.grid.shape,
@@ -164,7 +163,7 @@ def _create_arrays(
         "config": {"write_empty_chunks": True},
     }
     kelvin = {**common, "dtype": "float32", "fill_value": np.float32("nan")}
-    return (
+    arrays = (
         group.create_array(name, attributes=about.temperature_attributes(enhancement), **kelvin),
         group.create_array(
             f"{name}_uncertainty", attributes=about.uncertainty_attributes(enhancement), **kelvin
@@ -178,11 +177,15 @@ def _create_arrays(
             **common,
         ),
     )
+    if not enhancement.tells_learned:
+        return arrays
+    told = about.learned_attributes(enhancement)
+    return (*arrays, group.create_array(about.LEARNED_VARIABLE, attributes=told, **kelvin))
 
 
 def _compute_tiles(
     enhancement: Enhancement,
-    arrays: tuple[zarr.Array[Any], zarr.Array[Any], zarr.Array[Any]],
+    arrays: tuple[zarr.Array[Any], ...],
     *,
     windows: list[Window],
     workers: int,
@@ -208,16 +211,17 @@ def _compute_tiles(
         return compute(*tasks, pool=pool, **options)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def write_tile(
-    enhancement: Enhancement, arrays: tuple[zarr.Array[Any], zarr.Array[Any], zarr.Array[Any]], window: Window
-) -> TileFigures:
+def write_tile(enhancement: Enhancement, arrays: tuple[zarr.Array[Any], ...], window: Window) -> TileFigures:
     """Compute one window of the scene's grid, store it, and forget its pixels."""
     pixels = enhancement.compute(window)
     fine = window.refine(enhancement.scale)
     _check_contract(enhancement.scene.ref.scene_id, pixels, fine)
-    for array, values in zip(arrays, (pixels.temperature, pixels.uncertainty, pixels.flag), strict=True):
+    told: tuple[NDArray[Any], ...] = (pixels.temperature, pixels.uncertainty, pixels.flag)
+    if pixels.learned is not None:
+        told = (*told, pixels.learned)
+    for array, values in zip(arrays, told, strict=True):
         array[fine.slices] = np.asarray(values)
-    return count_tile(pixels, enhancement.scene.temperature[window.slices], enhancement.scale)
+    return count_tile(pixels, enhancement.scene.temperature, window, enhancement.scale)
 
 
 def _check_contract(scene_id: str, pixels: Pixels, fine: Window) -> None:
@@ -235,11 +239,3 @@ def _check_contract(scene_id: str, pixels: Pixels, fine: Window) -> None:
             f"{scene_id}: {int(disagree.sum())} pixels of the tile at row {fine.row}, column {fine.column} "
             "are flagged no_data with a temperature, or the other way round"
         )
-
-
-def _consolidate(path: Path) -> None:
-    """Write all metadata into one file, last: an array added later would be invisible to xarray."""
-    with warnings.catch_warnings():
-        # Consolidated metadata is not in the v3 specification yet; without it xarray warns on every opening.
-        warnings.filterwarnings("ignore", message="Consolidated metadata", category=ZarrUserWarning)
-        zarr.consolidate_metadata(path)

@@ -23,7 +23,6 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline import figures
 from pipeline.grid import Window
@@ -33,14 +32,13 @@ from pipeline.products.view_context import CurvePoint, ViewContext
 from pipeline.products.views.overview import shrink, shrink_factor, store_reader
 from pipeline.products.views.palette import FLAG_COLORS, color_scale
 from pipeline.products.views.verdict import headline, number_lines
-from pipeline.raster import fill_nearest, most_textured, split_pixels
+from pipeline.raster import bicubic, most_textured
 from pipeline.scene import FLAG_MEANINGS
 from pipeline.text import latin_line
 
 DETAIL_PX = 320  # product pixels a side of the piece that is shown
 LARGEST_DETAIL_PX = 256  # the same in scene pixels
 OVERVIEW_PX = 900
-_HALO_PX = 4  # bicubic looks two pixels far
 _MOST_NUMBERS = 30
 _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     15,
@@ -78,21 +76,6 @@ def write_card(store: Path, context: ViewContext) -> list[Path]:
         _draw(figure, detail, overview, context)
         canvas.print_figure(context.files.card, metadata={"Title": latin_line(context.files.scene_id)})
     return [context.files.card]
-
-
-def bicubic(
-    temperature: Float32[NDArray[np.float32], "y x"], window: Window, scale: int
-) -> Float32[NDArray[np.float32], "h w"]:
-    """A window of the scene enlarged by cubic convolution, corners kept; NaN where the scene has none."""
-    grown = window.grow(_HALO_PX, (temperature.shape[0], temperature.shape[1]))
-    values = temperature[grown.slices]
-    missing = ~np.isfinite(values)
-    if missing.all():
-        return np.full((window.height * scale, window.width * scale), np.nan, np.float32)
-    size = grown.width * scale, grown.height * scale
-    large = np.array(Image.fromarray(fill_nearest(values)).resize(size, Image.Resampling.BICUBIC))
-    large[split_pixels(missing, scale)] = np.nan
-    return large[window.within(grown).refine(scale).slices]
 
 
 def _read_detail(context: ViewContext, dataset: Any, name: str) -> _Detail:

@@ -6,6 +6,7 @@ const LAYERS = {
   measured: "as measured", bicubic: "bicubic", product: "product",
   difference: "product minus bicubic", uncertainty: "uncertainty", flag: "flags",
 };
+if (data.overview.learned) LAYERS.learned = "what the network added";
 const KELVIN = new Set(["measured", "bicubic", "product"]);
 const state = {
   left: "measured", right: "product", divider: 0.5, low: data.range_k[0], high: data.range_k[1], colors: "turbo",
@@ -34,11 +35,12 @@ async function kelvinOf(layer) {
 }
 
 async function layersOf(packed) {
-  const [product, bicubic, uncertainty] = await Promise.all(
-    [packed.product, packed.bicubic, packed.uncertainty].map(kelvinOf));
+  const names = Object.keys(packed).filter((name) => name !== "flag");
+  const kelvin = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await kelvinOf(packed[name])])));
+  const { product, bicubic } = kelvin;
   const flag = { height: packed.flag.height, width: packed.flag.width, values: await inflate(packed.flag.bytes) };
   const difference = { ...product, values: product.values.map((value, k) => value - bicubic.values[k]) };
-  return { product, bicubic, uncertainty, flag, difference };
+  return { ...kelvin, flag, difference };
 }
 
 function windowAt(row, column) {
@@ -70,7 +72,7 @@ const palettes = Object.fromEntries(Object.entries(data.palettes).map(
 
 function limitsOf(name) {
   if (KELVIN.has(name)) return [state.low, state.high, state.colors];
-  if (name === "difference") return [-data.difference_k, data.difference_k, "difference"];
+  if (name === "difference" || name === "learned") return [-data.difference_k, data.difference_k, "difference"];
   return [0, data.uncertainty_k, "uncertainty"];
 }
 
@@ -239,6 +241,7 @@ function describe(row, column) {
   else {
     lines.push(`product ${shown(product)} ${unitSign()} ± ${valueAt("uncertainty", row, column).toFixed(2)} K`);
     lines.push(`bicubic ${shown(valueAt("bicubic", row, column))} ${unitSign()}, product minus bicubic ${signed(valueAt("difference", row, column))} K`);
+    if (LAYERS.learned) lines.push(`of which the network chose ${signed(valueAt("learned", row, column))} K`);
   }
   const seen = valueAt("measured", row, column);
   lines.push(Number.isNaN(seen) ? "measured: no data" : `measured ${shown(seen)} ${unitSign()}`);

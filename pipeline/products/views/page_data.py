@@ -17,11 +17,10 @@ from jaxtyping import Float32, UInt8, UInt16
 from numpy.typing import NDArray
 
 from pipeline.grid import Window, tile_windows
-from pipeline.products.store.attributes import FLAG_VARIABLE
+from pipeline.products.store.attributes import FLAG_VARIABLE, LEARNED_VARIABLE
 from pipeline.products.store.overviews import worst_flags
 from pipeline.products.store.zarr_store import temperature_name
 from pipeline.products.view_context import ViewContext
-from pipeline.products.views.card import bicubic
 from pipeline.products.views.overview import (
     READ_PX,
     Reader,
@@ -31,7 +30,7 @@ from pipeline.products.views.overview import (
     shrunk_shape,
     store_reader,
 )
-from pipeline.raster import most_textured
+from pipeline.raster import bicubic, most_textured
 from pipeline.scene import FLAG_GOOD, FLAG_MEANINGS, FLAG_NO_DATA
 
 STEP_K = 0.01
@@ -48,16 +47,20 @@ class Layers:
         bicubic: The scene enlarged by cubic convolution.
         uncertainty: Standard error of the product.
         flag: Flags; of a block, its worst.
+        learned: What the network added; None where the store does not tell it.
     """
 
     product: Float32[NDArray[np.float32], "y x"]
     bicubic: Float32[NDArray[np.float32], "y x"]
     uncertainty: Float32[NDArray[np.float32], "y x"]
     flag: UInt8[NDArray[np.uint8], "y x"]
+    learned: Float32[NDArray[np.float32], "y x"] | None = None
 
     def packed(self) -> dict[str, Any]:
         """The layers as a page reads them."""
         kelvin = {"product": self.product, "bicubic": self.bicubic, "uncertainty": self.uncertainty}
+        if self.learned is not None:
+            kelvin["learned"] = self.learned
         return {name: pack_kelvin(values) for name, values in kelvin.items()} | {
             "flag": pack_flags(self.flag)
         }
@@ -100,7 +103,10 @@ def overview_layers(context: ViewContext, dataset: xr.Dataset, limit_px: int) ->
     )
     product, enlarged, sigma = (shrink(read, shape, factor) for read in kelvin)
     flag = _worst_flags(store_reader(dataset[FLAG_VARIABLE]), shape, factor)
-    return Layers(product, enlarged, sigma, flag), factor
+    learned = None
+    if LEARNED_VARIABLE in dataset:
+        learned = shrink(store_reader(dataset[LEARNED_VARIABLE]), shape, factor)
+    return Layers(product, enlarged, sigma, flag, learned), factor
 
 
 def piece_layers(context: ViewContext, dataset: xr.Dataset, window: Window) -> Layers:
@@ -111,6 +117,7 @@ def piece_layers(context: ViewContext, dataset: xr.Dataset, window: Window) -> L
         bicubic=bicubic_reader(context)(window),
         uncertainty=np.asarray(dataset[f"{name}_uncertainty"][rows_columns]),
         flag=np.asarray(dataset[FLAG_VARIABLE][rows_columns]),
+        learned=np.asarray(dataset[LEARNED_VARIABLE][rows_columns]) if LEARNED_VARIABLE in dataset else None,
     )
 
 

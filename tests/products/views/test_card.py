@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from pipeline.grid import Window
-from pipeline.products.views.card import bicubic, write_card
+from pipeline.products.views.card import write_card
 from pipeline.products.views.verdict import headline, number_lines
+from pipeline.raster import bicubic
 from tests.products.known import field_k, make_context, make_enhancement
 
 
