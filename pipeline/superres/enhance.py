@@ -81,7 +81,7 @@ def enhance(
         prior: What `recipe.prior` names, already loaded.
         kernel: What `recipe.degrade.kernel` names, already loaded.
         checkpoint: Keeps the training's state, so that a killed run goes on.
-        tells_learned: Pixels tell what the network added to each of them; it takes a second projection.
+        tells_learned: Pixels tell what the network added; it takes a second projection.
         progress: Told "normalize", "train" and "judge" with a fraction.
 
     Returns:
@@ -112,10 +112,8 @@ def enhance(
     beyond = _beyond_range(prepared.lr, prepared.valid)
     picture = _picture(prepared, gain.value, beyond)
     flags = _flags(picture, gain.value, beyond, prepared.measured.artifacts.damaged, wanted=detail.wanted)
-    known = _unsure(prepared), _local(prepared, beyond)
-    compute = _Compute(
-        method, picture, prepared, assessment.errors, activity(prepared.lr), flags, *known, tells_learned
-    )
+    known = _unsure(prepared), _local(prepared, beyond), tells_learned
+    compute = _Compute(method, picture, prepared, assessment.errors, activity(prepared.lr), flags, *known)
     return Enhancement(
         scene=prepared.scene,
         scale=recipe.scale,
