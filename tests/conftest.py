@@ -7,7 +7,7 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-from tests.leftovers import kept, mark_processes, nothing_left
+from tests.leftovers import mark_processes, nothing_left
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,23 +50,8 @@ def one_torch_thread():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_leftovers(request):
-    """No test file leaves a thread, a process, a listening socket or an environment variable behind.
-
-    Files of the fleet share servers and clusters that go when the session ends; they are not looked at.
-    """
+def no_leftovers():
+    """No test file leaves a thread, a process, a listening socket or an environment variable behind."""
     torch.set_num_threads(1)
-    if "fleet" in request.path.parts:
-        yield
-        return
     with nothing_left():
         yield
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef):
-    """What a fixture of the session starts lives as long as the session."""
-    if fixturedef.scope != "session":
-        return (yield)
-    with kept():
-        return (yield)

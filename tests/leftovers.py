@@ -19,6 +19,8 @@ SET_BY_PYTEST = "PYTEST_"  # pytest says here which test runs
 KEPT_BY_DESIGN = {
     "multiprocessing.resource_tracker": "Python's watch over semaphores, one as long as the process lives",
     "TORCHINDUCTOR_CACHE_DIR": "torch tells the processes of its compiler where to write",
+    "thread IO loop": "distributed keeps it for its next client",
+    "thread Dask-Offload": "and this one for messages that are large",
 }
 
 

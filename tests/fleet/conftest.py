@@ -16,6 +16,7 @@ from tests.fleet.packages import NotInstalledError
 from tests.fleet.postgres import postgres
 from tests.fleet.prefect_server import AUTH, PrefectServer, prefect_server
 from tests.fleet.slurm_cluster import SlurmCluster, slurm_cluster
+from tests.leftovers import kept
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,35 +46,45 @@ class Fleet:
 def server():
     """A Prefect server on Postgres with pools, deployments and automations, as an operator sets it up."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prefect-")))
-        folder.chmod(0o755)  # Postgres runs as another user
-        try:
-            database = stack.enter_context(postgres(folder / "postgres"))
-        except NotInstalledError as error:
-            pytest.skip(f"no shared Prefect server: {error}")
-        settings = {
-            "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
-        }
-        running = stack.enter_context(prefect_server(folder / "server", settings))
-        for pool in ("cpu", "gpu"):
-            running.cli("work-pool", "create", pool, "--type", "process")
-        running.cli("deploy", "--all", cwd=ROOT)
-        subprocess.run(
-            [sys.executable, "-m", "flows.automations"],
-            cwd=ROOT,
-            env={**os.environ, **running.client},
-            check=True,
-            capture_output=True,
-            timeout=300,
-        )
+        with kept():
+            running = _set_up(stack)
         yield running
+
+
+def _set_up(stack):
+    """The server; what is entered on the stack ends with the session."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prefect-")))
+    folder.chmod(0o755)  # Postgres runs as another user
+    try:
+        database = stack.enter_context(postgres(folder / "postgres"))
+    except NotInstalledError as error:
+        pytest.skip(f"no shared Prefect server: {error}")
+    settings = {
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+    }
+    running = stack.enter_context(prefect_server(folder / "server", settings))
+    for pool in ("cpu", "gpu"):
+        running.cli("work-pool", "create", pool, "--type", "process")
+    running.cli("deploy", "--all", cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-m", "flows.automations"],
+        cwd=ROOT,
+        env={**os.environ, **running.client},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    return running
 
 
 @pytest.fixture(scope="session")
 def asking(server):
     """To ask the server what it knows, over the whole session."""
-    with SyncPrefectClient(server.client["PREFECT_API_URL"], auth_string=AUTH) as client:
+    with ExitStack() as stack:
+        with kept():
+            url = server.client["PREFECT_API_URL"]
+            client = stack.enter_context(SyncPrefectClient(url, auth_string=AUTH))
         yield client
 
 
@@ -94,7 +105,8 @@ def cluster():
     """A SLURM cluster; the tests that ask for it are skipped, saying so, where there can be none."""
     with ExitStack() as stack:
         try:
-            running = stack.enter_context(slurm_cluster())
+            with kept():
+                running = stack.enter_context(slurm_cluster())
         except NotInstalledError as error:
             pytest.skip(f"no SLURM: {error}")
         yield running

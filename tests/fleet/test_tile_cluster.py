@@ -16,6 +16,15 @@ from tests.fleet.tiny import cheap_settings, write_archive
 from tests.fleet.waiting import free_port, wait_for
 
 
+@pytest.fixture(autouse=True)
+def environment_restored():
+    """What distributed tells its workers it writes into our own environment."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.mark.slow
 def test_a_cluster_computes_the_pixels_that_threads_compute(tmp_path):
     archive, found = write_archive(tmp_path / "archive", 1), []
