@@ -107,7 +107,7 @@ def enhance(
     )
     method = compose_method(prepared, recipe, base=base, detail=detail, device=device)
     progress("judge", 0.0)
-    assessment = assess(method, prepared, detail, recipe, device=device)
+    assessment = assess(method, prepared, detail, recipe, device=device, slope=base.slope)
     gain = assessment.gain
     beyond = _beyond_range(prepared.lr, prepared.valid)
     picture = _picture(prepared, gain.value, beyond)

@@ -53,7 +53,8 @@ def uncertainty_attributes(enhancement: Enhancement) -> dict[str, Any]:
     return {
         "standard_name": f"{name} standard_error",
         "long_name": f"standard error of {name.replace('_', ' ')}",
-        "comment": "Of single pixels, from the scene's self-test one scale up. Errors of neighbors are not "
+        "comment": "Of single pixels: where it is large, from the scene's self-test one scale up; its level, "
+        "from the scene's finest octaves, sure to a factor of about 1.5. Errors of neighbors are not "
         "independent: over whole scene pixels they cancel faster than independent ones would, see "
         "error_of_mean_k. What does not cancel over an area is in neither: the sensor's calibration and the "
         "retrieval's emissivity.",

@@ -93,6 +93,11 @@ class Base:
         )
         return filters + (0 if self.spots is None else self.spots.reach_px)
 
+    @property
+    def slope(self) -> float | None:
+        """Half the exponent of the scene's spectrum; None for a base that does not ask."""
+        return self.regularization[1] if self.regularization else None
+
     def __call__(self, lr: Picture) -> Picture:
         """Enlarge; mirrored beyond the borders."""
         tensor = as_tensor(lr)

@@ -18,10 +18,12 @@ from pipeline.superres.judging.at_x2 import evidence_at_x2
 from pipeline.superres.judging.by_tile import TileErrors, compare_by_tile
 from pipeline.superres.judging.error_model import ErrorModel, fit_errors
 from pipeline.superres.judging.gain import Evidence, Gain, gain_of_prior, gain_of_trained, record_evidence
+from pipeline.superres.judging.next_octave import find_octaves
 from pipeline.superres.judging.resolution import resolution_figures
 from pipeline.superres.judging.scale_alarm import scale_invariance
 from pipeline.superres.judging.selftest import (
     FittedGain,
+    activity,
     fit_gain,
     inner_pixels,
     self_test,
@@ -51,7 +53,13 @@ class Assessment:
 
 
 def assess(
-    method: Method, prepared: Prepared, detail: Detail, recipe: Recipe, *, device: torch.device
+    method: Method,
+    prepared: Prepared,
+    detail: Detail,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    slope: float | None = None,
 ) -> Assessment:
     """Test a method on the scene itself, decide the network's gain, calibrate the uncertainty.
 
@@ -61,6 +69,7 @@ def assess(
         detail: The network, and where it comes from.
         recipe: Resolved.
         device: Where networks run.
+        slope: Of the scene's spectrum; None where the base does not know it.
     """
     test = self_test(method, prepared, Stream.SELF_TEST.generator(recipe.seed), detail.held_out)
     scales = scale_invariance(prepared.lr, prepared.valid, prepared.degrade, prepared.measured.white_noise)
@@ -75,7 +84,9 @@ def assess(
         # Without the network every inner pixel may test the base, not only those held out from training.
         inner = np.isfinite(test.truth) & inner_pixels(prepared, test.truth.shape)
         test = dataclasses.replace(test, compared=inner)
-    errors = fit_errors(test, prepared.noise, recipe.scale)
+    octaves = None if slope is None else find_octaves(prepared.lr, prepared.valid, slope)
+    contrast = activity(prepared.lr)[prepared.valid]
+    errors = fit_errors(test, prepared.noise).carry(octaves, prepared.scale, contrast)
     if scales.alarm:
         errors = dataclasses.replace(errors, calibrated=False)
     figures: dict[str, float | str | None] = {

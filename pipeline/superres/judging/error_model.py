@@ -1,27 +1,27 @@
 """How far a pixel may be off, in kelvin: one standard error, calibrated on the scene.
 
 The error of a finer pixel grows with the contrast around it and with the disagreement of the
-network's passes. How much, the scene's own self-test says; and because both the error and
-the contrast shrink alike from one scale to the next, what held there holds here.
+network's passes. How these compare, the scene's own self-test says; how large errors are at the published
+scale, which no self-test sees, the scene's finest octaves (`next_octave`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float32
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from pipeline.superres.judging.next_octave import ONE_SIGMA, Octaves
 from pipeline.superres.judging.selftest import Mask, Plane, SelfTest
 
-ONE_SIGMA = math.erf(1 / math.sqrt(2))  # 68.27 % of a normal distribution
 MIN_PIXELS = 64
 # Without a self-test: the error of a recovered pixel relative to local contrast, on the cautious side.
 CAUTIOUS_SHARE = 0.6
-# From the self-test's scale to the published one, errors relative to contrast are larger at x2, where what is
-# missing is mostly noise-like; mean over real scenes, from 1.1 to 3.1 (tests/benchmarks/coverage.py).
-NEXT_SCALE = {2: 1.5}
+MOST_CARRIED = 6.0  # more was never seen
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class ErrorModel:
         spread_share: Per unit of the passes' spread.
         factor: What makes 68.27 % of the compared pixels' errors lie within one sigma.
         coverage: That share on tiles left out of the calibration; NaN where it could not be tested.
+        carried: What the factor was multiplied by for the published scale; 1 where that could not be told.
+        carried_spread: Standard deviation of that multiplier's logarithm, at places left out of its fit.
         calibrated: Whether the scene's self-test stands behind it.
     """
 
@@ -46,6 +48,8 @@ class ErrorModel:
     factor: float = 1.0
     coverage: float = math.nan
     calibrated: bool = True
+    carried: float = 1.0
+    carried_spread: float = math.nan
 
     def sigma(self, activity: Plane, spread: Plane) -> Plane:
         """(y, x) one standard error, in working units."""
@@ -54,16 +58,38 @@ class ErrorModel:
         variance = np.where(spread > 0, agreed, variance)
         return np.asarray(self.factor * np.sqrt(variance), dtype=np.float32)
 
+    def carry(
+        self, octaves: Octaves | None, scale: int, contrast: Float32[NDArray[np.float32], "*pixels"]
+    ) -> ErrorModel:
+        """The model for the published scale.
 
-def fit_errors(test: SelfTest | None, noise: float, scale: int = 4) -> ErrorModel:
-    """The error model of a scene.
+        Args:
+            octaves: Of the scene; None leaves the model as it is.
+            scale: Linear enlargement.
+            contrast: Local contrast of the scene's valid pixels, working units.
+        """
+        typical = self.sigma(contrast, np.zeros_like(contrast)).mean(dtype=np.float64)
+        if octaves is None or typical <= 0:
+            return self
+        expected, spread, usual = octaves.expected_error(scale)
+        carried = float(np.clip(expected / typical, 1 / MOST_CARRIED, MOST_CARRIED))
+        return replace(
+            self,
+            factor=self.factor * carried,
+            calibrated=self.calibrated and usual,
+            carried=carried,
+            carried_spread=spread,
+        )
+
+
+def fit_errors(test: SelfTest | None, noise: float) -> ErrorModel:
+    """The error model of a scene, at the self-test's scale.
 
     Args:
         test: The self-test of what is published; None, or without pixels to compare, gives a cautious model
             that says it is not calibrated.
         noise: Standard deviation of the scene's noise, floor of a cautious model. The self-test's truth holds
             it too and it is left in: sigma speaks of another measurement as noisy as this one.
-        scale: Linear enlargement; the errors of the self-test are carried over to the published scale.
     """
     if test is None or test.compared.sum() < MIN_PIXELS:
         return ErrorModel(floor=noise, activity_share=CAUTIOUS_SHARE, calibrated=False)
@@ -78,8 +104,7 @@ def fit_errors(test: SelfTest | None, noise: float, scale: int = 4) -> ErrorMode
     ]
     model = _fit(test, error, test.compared)
     coverage = float(np.mean(coverages)) if coverages else math.nan
-    factor = model.factor * NEXT_SCALE.get(scale, 1.0)
-    return ErrorModel(model.floor, model.activity_share, model.spread_share, factor, coverage)
+    return replace(model, coverage=coverage)
 
 
 def _fit(test: SelfTest, error: Plane, pixels: Mask) -> ErrorModel:
