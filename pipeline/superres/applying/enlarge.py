@@ -61,15 +61,6 @@ def network_upscaler(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lattice_px = int(getattr(network, "lattice_px", 1))
 
-    def answer(lr: Plane, base_hr: Plane) -> Plane:
-        with (
-            device_lock(device),  # looked up here: a lock cannot travel to another process
-            torch.inference_mode(),
-            body_precision(mixed_precision, device),
-        ):
-            hr = network(_to_tensor(lr, device), _to_tensor(base_hr, device))
-            return np.asarray(hr[0, 0].float().cpu().numpy())
-
     def apply(piece: Piece) -> Plane:
         if piece.base is None:
             raise ValueError("a network adds to a base, and this piece has none")
@@ -83,13 +74,22 @@ def network_upscaler(
 
     def added(piece: Piece) -> Plane:
         assert piece.base is not None
+        with device_lock(device), torch.inference_mode():  # looked up here: a lock cannot travel
+            base = _to_tensor(piece.base, device)
+            seen, seen_base = (enter(part) for part in (_to_tensor(piece.lr, device), base))
+            with body_precision(mixed_precision, device):
+                answer = network(seen, seen_base).float()
+            if units is None or not units.clip:
+                detail = answer.sub_(seen_base).mul_(1.0 if units is None else units.scale_k)
+            else:
+                detail = answer.mul_(units.scale_k).add_(units.offset_k).sub_(base)
+            return np.asarray(detail[0, 0].cpu().numpy())
+
+    def enter(kelvin: torch.Tensor) -> torch.Tensor:
         if units is None:
-            return answer(piece.lr, piece.base) - piece.base
-        base_units = units.normalize(piece.base)
-        answer_units = answer(units.normalize(piece.lr), base_units)
-        if units.clip:
-            return units.denormalize(answer_units) - piece.base
-        return np.float32(units.scale_k) * (answer_units - base_units)
+            return kelvin
+        unitless = (kelvin - units.offset_k).div_(units.scale_k)
+        return unitless.clamp_(0, 1) if units.clip else unitless
 
     reach_px = None if sees_everything(network) else int(network.reach_px)  # type: ignore[arg-type]
     return Upscaler(apply, base.scale, reach_px, base_upscaler(base))
@@ -97,5 +97,4 @@ def network_upscaler(
 
 def _to_tensor(pixels: Plane, device: torch.device) -> torch.Tensor:
     """(y, x) to (1, 1, y, x) on the device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)[None, None]
-    return tensor.contiguous(memory_format=torch.channels_last)
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device)[None, None]

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
@@ -232,23 +233,21 @@ def combine(answers: Iterable[Plane], reduce: Reduce) -> tuple[Plane, Plane]:
         The answer and the standard deviation over the answers (0 if there is one), both float32.
     """
     kept: list[Plane] = []
-    count = 0
-    mean: NDArray[np.float64] | float = 0.0
-    squares: NDArray[np.float64] | float = 0.0
+    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for each in answers:
         # Welford's update: the sum of squares of numbers near 300 K would drown a spread of millikelvins.
         count += 1
-        exact = each.astype(np.float64)
+        exact = torch.from_numpy(each).double()
         difference = exact - mean
-        mean = mean + difference / count
-        squares = squares + difference * (exact - mean)
+        mean = torch.add(mean, difference, alpha=1 / count)
+        squares = torch.addcmul(squares, difference, exact.sub_(mean))
         if reduce != "mean":
             kept.append(each)
     if count == 0:
         raise ValueError("at least one answer is needed to combine")
-    spread = np.sqrt(np.asarray(squares) / count).astype(np.float32)
+    spread = (squares / count).sqrt_().float().numpy()
     if reduce == "mean":
-        return np.asarray(mean).astype(np.float32), spread
+        return mean.float().numpy(), spread
     stacked = np.stack(kept).astype(np.float64)
     answer = np.median(stacked, axis=0) if reduce == "median" else trim_mean(stacked, TRIM_FRACTION, axis=0)
     return np.asarray(answer).astype(np.float32), spread

@@ -51,7 +51,9 @@ class ErrorModel:
     carried: float = 1.0
     carried_spread: float = math.nan
 
-    def sigma(self, activity: Plane, spread: Plane) -> Plane:
+    def sigma(
+        self, activity: Float32[NDArray[np.float32], "*shape"], spread: Float32[NDArray[np.float32], "*shape"]
+    ) -> Float32[NDArray[np.float32], "*shape"]:
         """(y, x) one standard error, in working units."""
         variance = self.floor**2 + (self.activity_share * activity) ** 2
         agreed = 0.5 * variance + 0.5 * (self.spread_share * spread) ** 2

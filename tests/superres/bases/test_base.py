@@ -28,6 +28,13 @@ def every_base(scale):
     ]
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_no_weight_is_so_small_that_its_products_slow_a_processor_down(scale):
+    for base in every_base(scale):
+        weights = np.abs(base.kernels[base.kernels != 0])
+        assert weights.min() > 1e-12 * weights.max()
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4, 8, 16])
 def test_a_flat_field_stays_flat(scale):
     for base in every_base(scale):
