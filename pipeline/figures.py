@@ -96,6 +96,7 @@ AREA_ERRORS: Mapping[int, Figure] = {
     )
     for area_px in (1, 4, 16, 64)
 }
+NOISE = Figure("nedt_k", "K", "Standard deviation of the scene's noise, rounding included.")
 DOMAIN = Figure("domain", "text", "What pixels are averaged in: kelvin or radiance.")
 VALID = Figure("valid_fraction", "fraction", "Pixels of the product with data.")
 MIN = Figure("min_k", "K", "Lowest temperature of the product.")
@@ -190,7 +191,7 @@ _ALL = (
     Figure(
         "mtf_nyquist", "ratio", "Contrast of the whole instrument at Nyquist, where the recipe states it."
     ),
-    Figure("nedt_k", "K", "Standard deviation of the scene's noise, rounding included."),
+    NOISE,
     Figure(
         "nedt_estimate_k",
         "K",
@@ -216,6 +217,7 @@ _ALL = (
     ),
     Figure("clipped_pixels", "count", "Measured pixels beyond the range that the recipe clips to."),
     Figure("oversampling", "ratio", "How many times finer the grid is than the detail in its spectrum."),
+    Figure("consistency_p99_k", "K", "99 of 100 measured pixels are nearer to the degraded product."),
     Figure("consistency_max_k", "K", "Largest distance between the degraded product and the scene."),
     VALID,
     MIN,

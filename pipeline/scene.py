@@ -175,6 +175,7 @@ class Enhancement:
         check: Judges what was written: given a reader of windows of the *fine* grid in kelvin, how far the
             degraded product is from the scene; None where nobody can tell.
         tells_learned: Whether `compute` tells what the network added to each pixel.
+        without_network: As `compute`, without the network everywhere; None where nothing else is known.
         weights: The network that this scene taught, as bytes of a prior's file; empty where it taught none.
     """
 
@@ -185,6 +186,7 @@ class Enhancement:
     figures: Mapping[str, float | str | None] = field(default_factory=dict)
     fallback: str = ""
     check: Callable[[Callable[[Window], NDArray[np.float32]]], Mapping[str, float]] | None = None
+    without_network: Callable[[Window], Pixels] | None = None
     weights: bytes = b""
     tells_learned: bool = False
 

@@ -1,5 +1,6 @@
 """One scene through all rooms: what is published, what is refused, what a kill leaves behind."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from pipeline.raster import bicubic
 from pipeline.settings_sources import load_settings
 from pipeline.simulate import write_demo_archive
 from pipeline.stages import STAGES
+from pipeline.superres.enhance import enhance
 from pipeline.superres.prior.weights import Prior
 
 QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0", "run.threads=1")
@@ -95,6 +97,8 @@ def test_the_record_holds_the_contract_checked_on_the_file(night):
     for record in records:
         if record.status == "done":
             assert record.figures["consistency_rmse_k"] <= 0.1
+            assert record.figures["consistency_rmse_k"] <= record.figures["consistency_p99_k"]
+            assert record.figures["consistency_p99_k"] <= record.figures["consistency_max_k"]
             assert abs(record.figures["consistency_bias_k"]) <= 1e-3
 
 
@@ -168,6 +172,29 @@ def test_what_the_network_added_is_stored_and_told_on_request(tmp_path, demo_arc
     assert 0 < share < 1
     assert record.figures["learned_fraction"] == pytest.approx(share, rel=1e-3)
     assert "what the network added" in (folder / "view.html").read_text()
+
+
+def test_a_product_that_breaks_the_contract_falls_back_with_its_reason(tmp_path, demo_archive, monkeypatch):
+    """As if a network had made the scene warmer by 0.2 K and nothing had brought it back."""
+
+    def too_warm(*words, **settings):
+        made = enhance(*words, **settings)
+
+        def compute(window):
+            pixels = made.compute(window)
+            return dataclasses.replace(pixels, temperature=pixels.temperature + np.float32(0.2))
+
+        return dataclasses.replace(made, compute=compute)
+
+    monkeypatch.setattr("pipeline.process.enhance", too_warm)
+    settings = settings_for(demo_archive, tmp_path)
+    record = process_scene(discover(settings.archive).scenes[0], settings)
+    assert record.status == "fell back"
+    assert "the degraded product is not the scene: bias 0.2 K, at most 0.01 K is wanted" in record.reason
+    assert abs(record.figures["consistency_bias_k"]) < 1e-3  # of what was published
+    verify(tmp_path / record.product)
+    with xr.open_zarr(next((tmp_path / record.product).glob("*.zarr"))) as product:
+        assert "bias 0.2 K" in product.attrs["sr_fallback"]
 
 
 def test_a_file_that_changes_while_it_is_sharpened_makes_no_product(tmp_path):

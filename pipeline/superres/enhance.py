@@ -19,7 +19,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, uniform_filter
 
-from pipeline.grid import Window, tile_windows
+from pipeline.grid import Window
 from pipeline.raster import cut_mirrored, split_pixels
 from pipeline.recipe import Recipe
 from pipeline.scene import (
@@ -38,6 +38,7 @@ from pipeline.superres.applying.method import Method, Parts, Picture
 from pipeline.superres.bases.base import Base
 from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base, kept_network
 from pipeline.superres.judging.assess import Assessment, assess
+from pipeline.superres.judging.contract import consistency_figures
 from pipeline.superres.judging.error_model import ErrorModel
 from pipeline.superres.judging.selftest import activity, enlarge_smoothly
 from pipeline.superres.prior.weights import Prior
@@ -52,7 +53,6 @@ RANGE_WINDOW_PX = 9
 UNSURE_TIMES = 3.0  # the scene's contrast
 SPOT_SHARE = 0.75  # of a spot's contrast; flat spots of one scene pixel overshoot by 0.2 to 0.75 of it
 LEAST_CONTRAST = 0.1  # working kelvin; below it, nobody cares for the ratio
-CHECK_TILE_PX = 256
 
 Progress = Callable[[str, float], None]
 
@@ -122,6 +122,7 @@ def enhance(
         figures={**_scene_figures(prepared, recipe), **assessment.figures},
         fallback=gain.reason,
         check=compute.consistency,
+        without_network=compute.without_network(),
         tells_learned=tells_learned,
         weights=b"" if not detail.trained else kept_network(detail, prepared, recipe).save(),
     )
@@ -167,35 +168,19 @@ class _Compute:
             learned=learned,
         )
 
+    def without_network(self) -> _Compute:
+        """The base alone, with flags that say so."""
+        picture = dataclasses.replace(self.picture, gain=np.zeros_like(self.picture.gain))
+        flags = np.where(self.flags == FLAG_GOOD, np.uint8(FLAG_FALLBACK), self.flags)
+        return dataclasses.replace(self, picture=picture, flags=flags)
+
     def _base(self, parts: Parts) -> NDArray[np.float32]:
         """The same window without the network, projected as the product is; (y, x) kelvin."""
-        without = dataclasses.replace(self.picture, gain=np.zeros_like(self.picture.gain))
-        return self.prepared.domain.leave(self.method.finish(without, parts).hr)
+        return self.prepared.domain.leave(self.method.finish(self.without_network().picture, parts).hr)
 
     def consistency(self, read: Callable[[Window], NDArray[np.float32]]) -> dict[str, float]:
-        """How far the degraded product is from the scene, in working kelvin, over measured pixels.
-
-        Args:
-            read: A window of the fine grid to the product's kelvin there, NaN for no data.
-        """
-        degrade, lr, valid = self.prepared.degrade, self.picture.lr, self.picture.valid
-        count, total, squares, largest = 0, 0.0, 0.0, 0.0
-        for window in tile_windows(lr.shape, CHECK_TILE_PX):
-            outer = window.grow(degrade.reach_px, lr.shape)
-            seen = degrade(self.prepared.domain.enter(read(outer.refine(degrade.scale))))
-            residual = (seen[window.within(outer).slices] - lr[window.slices])[valid[window.slices]]
-            residual = residual[np.isfinite(residual)].astype(np.float64)
-            if residual.size:
-                count, total = count + residual.size, total + float(residual.sum())
-                squares += float((residual**2).sum())
-                largest = max(largest, float(np.abs(residual).max()))
-        if count == 0:
-            return {}
-        return {
-            "consistency_rmse_k": math.sqrt(squares / count),
-            "consistency_bias_k": total / count,
-            "consistency_max_k": largest,
-        }
+        """As `consistency_figures`, of what `read` gives."""
+        return consistency_figures(self.prepared, read)
 
 
 def _smooth_window(values: NDArray[np.float32], window: Window, scale: int) -> NDArray[np.float32]:
