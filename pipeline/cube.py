@@ -26,9 +26,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
 from pyproj import CRS, Transformer
 
-from pipeline.errors import DamagedProductError, UnusableInputError
+from pipeline.errors import UnusableInputError
 from pipeline.figures import AREA_ERRORS
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
+from pipeline.products.product_files import store_in
 from pipeline.products.publish import read_record
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.zarr_store import open_store, temperature_name
@@ -48,13 +49,6 @@ class _Found:
 
     folder: Path
     record: Record
-
-    @property
-    def store(self) -> Path:
-        stores = sorted(self.folder.glob("*.zarr"))
-        if len(stores) != 1:
-            raise DamagedProductError(f"{self.folder.name}: one store is wanted, {len(stores)} were found")
-        return stores[0]
 
 
 def open_products(
@@ -150,7 +144,7 @@ def _recipe_under(place: Path, recipe: str) -> Path:
 
 
 def _open(one: _Found) -> xr.Dataset:
-    store = open_store(one.store).chunk({"y": CHUNK_PX, "x": CHUNK_PX})
+    store = open_store(store_in(one.folder)).chunk({"y": CHUNK_PX, "x": CHUNK_PX})
     geobox = store.odc.geobox
     if geobox is None or geobox.crs is None:
         raise UnusableInputError(

@@ -28,9 +28,10 @@ from rasterio.windows import Window
 
 from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.products.layout import MANIFEST, manifest_digest
-from pipeline.products.publish import read_manifest
+from pipeline.products.product_files import store_in
+from pipeline.products.publish import read_manifest, read_provenance
+from pipeline.raster import block_means
 from pipeline.recipe import Recipe
-from pipeline.rerun import provenance
 from pipeline.text import latin_line, one_line
 from pipeline.upkeep import products_below
 
@@ -109,7 +110,7 @@ def difference(first: Path, second: Path, maps: Path | None = None) -> Differenc
 
 def why(first: Path, second: Path) -> Iterator[str]:
     """What differs in how two products were made, from their records."""
-    then, now = provenance(first), provenance(second)
+    then, now = read_provenance(first), read_provenance(second)
     yield from _changes("recipe.", _acting(then["recipe"]), _acting(now["recipe"]))
     if then["recipe"].get("prior_sha256") != now["recipe"].get("prior_sha256"):
         digests = (str(each["recipe"].get("prior_sha256") or "none")[:8] for each in (then, now))
@@ -196,7 +197,7 @@ class _Rasters:
         Raises:
             DamagedProductError: One of them is not there or does not open.
         """
-        stem = next((store.stem for store in product.glob("*.zarr")), product.name)
+        stem = store_in(product).stem
         try:
             kelvin = rasterio.open(product / f"{stem}.tif", driver="GTiff")
             return cls(kelvin, rasterio.open(product / f"{stem}_uncertainty.tif", driver="GTiff"))
@@ -219,17 +220,9 @@ class _Rasters:
         """Rows of a grid that is `times` coarser: means of kelvin, and the standard errors' means."""
         window = Window(0, row * times, self.shape[1], count * times)
         return tuple(  # type: ignore[return-value]
-            _block_means(raster.read(1, window=window), times)
+            block_means(raster.read(1, window=window), times, least_valid=times**2).astype(np.float32)
             for raster in (self.temperature, self.uncertainty)
         )
-
-
-def _block_means(fine: Plane, times: int) -> Float32[NDArray[np.float32], "h w"]:
-    """Means of blocks; NaN where a pixel of the block is."""
-    height, width = fine.shape[0] // times, fine.shape[1] // times
-    blocks = fine.reshape(height, times, width, times).astype(np.float64)
-    means: Float32[NDArray[np.float32], "h w"] = blocks.mean(axis=(1, 3)).astype(np.float32)
-    return means
 
 
 def _accumulate(a: _Rasters, b: _Rasters, target: Path | None) -> dict[str, Any]:

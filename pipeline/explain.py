@@ -7,7 +7,6 @@ done again), so the answer is about the very product.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,12 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.errors import DamagedProductError, SettingsError, UnusableInputError
+from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.files import write_json
 from pipeline.grid import Window
 from pipeline.process import resolve_device
-from pipeline.products.layout import RECORD
 from pipeline.products.product_files import ProductFiles
-from pipeline.products.publish import read_record
+from pipeline.products.publish import read_provenance, read_record
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.recipe import Recipe
 from pipeline.recipe_files import load_kernel, load_prior, with_checked_files
@@ -37,6 +35,7 @@ from pipeline.superres.judging.attribution import Enlarge, attribute, box_featur
 from pipeline.superres.networks.device import one_thread
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import Prepared, prepare
+from pipeline.text import one_line
 
 Plane = Float32[NDArray[np.float32], "_ _"]
 
@@ -69,19 +68,17 @@ def recorded_recipe(product: Path) -> tuple[Recipe, dict[str, Any]]:
     """The recipe that made a product, and all that its record says of how.
 
     Raises:
-        DamagedProductError: If the record does not say it.
+        DamagedProductError: If the record does not say it, or this version does not know its recipe.
         SettingsError: If the recipe's prior or kernel is not there, or changed.
     """
+    made = read_provenance(product)
     try:
-        made = json.loads((product / RECORD).read_text(encoding="utf-8"))["provenance"]
-        return with_checked_files(Recipe.model_validate(made["recipe"])).resolved(), made
-    except SettingsError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        recipe = Recipe.model_validate(made["recipe"])
+    except ValueError as error:
         raise DamagedProductError(
-            f"{product.name}: {RECORD} does not say how it was made: {reason}"
+            f"{product.name}: this version does not know its recipe: {one_line(error)}"
         ) from error
+    return with_checked_files(recipe).resolved(), made
 
 
 def explain(
@@ -161,8 +158,7 @@ def _network_of(
         kept = Prior.load(files.weights.read_bytes(), own=True)
         detail = detail_of_kept(prepared, base, kept)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedProductError(f"{files.folder.name}: {files.weights.name}: {reason}") from error
+        raise DamagedProductError(f"{files.folder.name}: {files.weights.name}: {one_line(error)}") from error
     assert detail.network is not None
     detail.network.to(device)
     return detail

@@ -8,7 +8,6 @@ steps on the scene, which carry every rounding on, by `TRAINED_ELSEWHERE_RMS_K`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,15 @@ from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.files import digest_of
 from pipeline.night import seen_files
 from pipeline.process import process_scene, resolve_device
-from pipeline.products.layout import RECORD
-from pipeline.products.publish import read_manifest, read_record
+from pipeline.products.product_files import store_in
+from pipeline.products.publish import read_manifest, read_provenance, read_record
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.provenance import described_device, software
 from pipeline.recipe import Recipe
 from pipeline.recipe_files import with_checked_files
 from pipeline.scene import SceneRef
 from pipeline.settings import ArchiveSettings, OutputSettings, RunSettings, Settings
+from pipeline.text import one_line
 
 OTHER_STACK_RMS_K = 0.01
 TRAINED_ELSEWHERE_RMS_K = 0.05  # 100 steps on a scene of 96 x 96 pixels carry rounding on to 0.033 K
@@ -87,7 +87,7 @@ def rerun(product: Path, archive: Path | None, out: Path, run: RunSettings) -> R
         UnusableInputError: Its files are not there, or hold something else; or it comes to no product now.
         SettingsError: The recipe's prior or kernel is not there.
     """
-    record, made = read_record(product), provenance(product)
+    record, made = read_record(product), read_provenance(product)
     ref = _inputs(product, record.ref, archive)
     settings = _settings(product, made, ref, out=out, run=run)
     again = process_scene(ref, settings)
@@ -99,29 +99,13 @@ def rerun(product: Path, archive: Path | None, out: Path, run: RunSettings) -> R
     old_files, new_files = (read_manifest(folder)["files"] for folder in (product, new))
     files = tuple(sorted(name for name in old_files if old_files[name] != new_files.get(name)))
     allowed_k = TRAINED_ELSEWHERE_RMS_K if made.get("training") else OTHER_STACK_RMS_K
-    verdict, good = _judge(changes, stack, temperature=record_name(new), allowed_k=allowed_k)
+    verdict, good = _judge(changes, stack, temperature=_temperature(new), allowed_k=allowed_k)
     return Rerun(new, changes, stack, files, verdict, good)
 
 
-def provenance(product: Path) -> dict[str, Any]:
-    """What a product's record says of its making.
-
-    Raises:
-        DamagedProductError: It says nothing.
-    """
-    try:
-        plain = json.loads((product / RECORD).read_text(encoding="utf-8"))
-        made = plain["provenance"]
-        return {**made, "recipe": dict(made["recipe"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedProductError(
-            f"{product.name}: {RECORD} does not say how it was made: {error}"
-        ) from error
-
-
-def record_name(product: Path) -> str:
+def _temperature(product: Path) -> str:
     """Name of the temperature in a product's store."""
-    with open_store(_store(product)) as dataset:
+    with open_store(store_in(product)) as dataset:
         return temperature_name(dataset)
 
 
@@ -134,14 +118,13 @@ def _settings(
         archive = ArchiveSettings.model_validate({**kept.get("archive", {}), "root": ref.files[0]})
         output = OutputSettings.model_validate({**kept.get("output", {}), "root": out})
         tile_px = kept.get("run", {}).get("tile_px", run.tile_px)
-        recipe = with_checked_files(Recipe.model_validate(made["recipe"]))
+        recipe = Recipe.model_validate(made["recipe"])
     except ValueError as error:
         raise DamagedProductError(
-            f"{product.name}: this version does not know its settings: {error}"
+            f"{product.name}: this version does not know its settings: {one_line(error)}"
         ) from error
-    return Settings(
-        archive=archive, output=output, run=run.model_copy(update={"tile_px": tile_px}), recipe=recipe
-    )
+    run = run.model_copy(update={"tile_px": tile_px})
+    return Settings(archive=archive, output=output, run=run, recipe=with_checked_files(recipe))
 
 
 def _inputs(product: Path, ref: SceneRef, archive: Path | None) -> SceneRef:
@@ -175,7 +158,7 @@ def _compare(old: Path, new: Path) -> dict[str, Change]:
     Raises:
         UnusableInputError: Their pictures differ in size or in what they hold.
     """
-    with open_store(_store(old)) as first, open_store(_store(new)) as second:
+    with open_store(store_in(old)) as first, open_store(store_in(new)) as second:
         names = {name for name, values in first.data_vars.items() if values.ndim == 2}
         for name in names:
             if name not in second.data_vars or second[name].shape != first[name].shape:
@@ -213,10 +196,3 @@ def _judge(
     if found.rms <= allowed_k and np.isfinite(found.largest):
         return f"{said}, on another stack, where {allowed}", True
     return f"{said}; {allowed} on another stack", False
-
-
-def _store(product: Path) -> Path:
-    found = next(product.glob("*.zarr"), None)
-    if found is None:
-        raise DamagedProductError(f"{product.name}: no Zarr store in it")
-    return found

@@ -8,7 +8,7 @@ import pytest
 import torch
 import zarr
 
-from pipeline.errors import DamagedProductError, UnusableInputError
+from pipeline.errors import DamagedProductError, SettingsError, UnusableInputError
 from pipeline.night import plan_night
 from pipeline.process import process_scene
 from pipeline.rerun import OTHER_STACK_RMS_K, TRAINED_ELSEWHERE_RMS_K, rerun
@@ -113,6 +113,14 @@ def test_a_record_that_says_nothing_of_its_making_is_damaged(product, made, tmp_
     record = json.loads((product / "record.json").read_text())
     (product / "record.json").write_text(json.dumps({**record, "provenance": {}}))
     with pytest.raises(DamagedProductError, match=r"record\.json does not say how it was made: 'recipe'"):
+        again(product, archive_of(made), tmp_path)
+
+
+def test_a_prior_that_is_gone_is_a_matter_of_settings_and_no_damage(product, made, tmp_path):
+    record = json.loads((product / "record.json").read_text())
+    record["provenance"]["recipe"] |= {"prior": "gone.safetensors"}
+    (product / "record.json").write_text(json.dumps(record))
+    with pytest.raises(SettingsError, match=r"setting recipe\.prior: .* found 'gone\.safetensors'"):
         again(product, archive_of(made), tmp_path)
 
 

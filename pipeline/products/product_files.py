@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import DamagedProductError
 from pipeline.products.layout import MANIFEST, RECORD
 
 
@@ -101,3 +102,15 @@ class ProductFiles:
     def manifest(self) -> Path:
         """List of all files with their checksums; written last."""
         return self.folder / MANIFEST
+
+
+def store_in(product: Path) -> Path:
+    """The Zarr store in a product's folder.
+
+    Raises:
+        DamagedProductError: There is none, or there are several.
+    """
+    stores = list(product.glob("*.zarr"))
+    if len(stores) != 1:
+        raise DamagedProductError(f"{product.name}: one store is wanted, {len(stores)} were found")
+    return stores[0]

@@ -35,7 +35,7 @@ from pipeline.products.layout import (
     record_path,
     records_folder,
 )
-from pipeline.products.schemas import parse_manifest, parse_record
+from pipeline.products.schemas import parse_manifest, parse_object, parse_record
 from pipeline.products.stac import stated_digests
 from pipeline.products.store.zarr_store import check_complete
 from pipeline.scene import Record
@@ -224,6 +224,21 @@ def read_record(product: Path) -> Record:
         return parse_record(read_small(product / RECORD))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedProductError(f"{product.name}: {RECORD} cannot be read: {one_line(error)}") from error
+
+
+def read_provenance(product: Path) -> dict[str, Any]:
+    """How a product was made, as the record inside it says; "recipe" is there.
+
+    Raises:
+        DamagedProductError: It does not say it.
+    """
+    try:
+        made = parse_object(read_small(product / RECORD))["provenance"]
+        return {**made, "recipe": dict(made["recipe"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedProductError(
+            f"{product.name}: {RECORD} does not say how it was made: {one_line(error)}"
+        ) from error
 
 
 def _rename(staging: Path, final: Path) -> Path:
