@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float32
+import rasterio
+import rasterio.errors
+from jaxtyping import Float32, Integer
 from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.grid import Window
-from pipeline.metrics import accuracy, seam_index, shift_px
+from pipeline.metrics import accuracy, errors_by_class, errors_by_gradient, seam_index, shift_px
 from pipeline.optics import TYPICAL_PSF_SIGMA_PX
 from pipeline.process import resolve_device
 from pipeline.products.store.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
@@ -36,6 +38,7 @@ from pipeline.superres.sensing.measured import Measured
 from pipeline.superres.sensing.native_grid import native_grid
 
 Plane: TypeAlias = Float32[NDArray[np.float32], "_ _"]
+Classes: TypeAlias = Integer[NDArray[np.integer], "_ _"]
 NOISE_SEED = 1234
 
 
@@ -77,6 +80,7 @@ def evaluate(
     degraded: Degradation,
     noise_k: float,
     size_px: int = 512,
+    classes: Path | None = None,
 ) -> dict[str, Any]:
     """Degrade the reference, sharpen it, compare.
 
@@ -87,9 +91,11 @@ def evaluate(
         noise_k: Standard deviation of the noise added to the scene, in kelvin.
         size_px: Side of the part of the reference that is used, in its own pixels: the most textured square
             without holes, halved until there is one.
+        classes: Map of land classes on the reference's grid, as `read_classes` takes it; None for none.
 
     Returns:
-        Plain JSON: what was done, and figures by method. `process_s` are seconds of all processors: for
+        Plain JSON: what was done, and figures by method, errors by gradient and by class
+        among them. `process_s` are seconds of all processors: for
         the product what a run needs, from the scene to its store and with the tiles of a run; for the other
         methods what they compute.
 
@@ -109,12 +115,13 @@ def evaluate(
     answer, enhancement = _product(scene, settings, recipe)
     seconds = time.process_time() - start
     tile_px = aligned_tile_px(settings.run.tile_px, settings.output.chunk_px, degrade.scale) * degrade.scale
-    rows = {"product": {**_figures(answer, truth, lr, degrade, tile_px), "process_s": seconds}}
+    land = None if classes is None else read_classes(classes, reference.temperature.shape)[square.slices]
+    rows = {"product": {**_figures(answer, truth, lr, degrade, tile_px, land), "process_s": seconds}}
     for name, method in methods_without_learning(degrade, noise_k, recipe.seed).items():
         start = time.process_time()
         hr = method(lr)
         seconds = time.process_time() - start
-        rows[name] = {**_figures(hr, truth, lr, degrade, tile_px), "process_s": seconds}
+        rows[name] = {**_figures(hr, truth, lr, degrade, tile_px, land), "process_s": seconds}
     return {
         "reference": reference.ref.scene_id,
         "size_px": list(truth.shape),
@@ -212,13 +219,40 @@ def methods_without_learning(
     }
 
 
-def _figures(hr: Plane, truth: Plane, lr: Plane, degrade: Degrade, tile_px: int) -> dict[str, float]:
+def read_classes(path: Path, shape: tuple[int, ...]) -> Classes:
+    """A map of land classes: whole numbers in an NPY file, or in the first band of a GeoTIFF.
+
+    Raises:
+        UnusableInputError: If it cannot be read, or is no map of this shape.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            found = np.load(path, allow_pickle=False)
+        else:
+            with rasterio.open(path) as file:
+                found = file.read(1)
+    except (OSError, ValueError, rasterio.errors.RasterioError) as error:
+        reason = " ".join(str(error).split())
+        raise UnusableInputError(f"{path.name}: is no map of classes: {reason}") from error
+    if found.shape != shape or found.dtype.kind not in "iu":
+        raise UnusableInputError(
+            f"{path.name}: a map of classes in whole numbers of {shape[0]} x {shape[1]} pixels is wanted, as "
+            f"many as the scene has, found {found.dtype} of {' x '.join(map(str, found.shape))}"
+        )
+    return found
+
+
+def _figures(
+    hr: Plane, truth: Plane, lr: Plane, degrade: Degrade, tile_px: int, land: Classes | None
+) -> dict[str, Any]:
     """Accuracy, and what shows of tiles of `tile_px` product pixels; NaN where there is one tile only."""
     shift_y, shift_x = shift_px(hr, truth)
     return {
         **dataclasses.asdict(accuracy(hr, truth, lr, degrade)),
         "seam_index": seam_index(hr, tile_px, degrade.scale) if min(hr.shape) > tile_px else float("nan"),
         "shift_lr_px": float(np.hypot(shift_y, shift_x)) / degrade.scale,
+        "rmse_k_by_gradient": errors_by_gradient(hr, truth, 2 * degrade.scale),
+        "rmse_k_by_class": {} if land is None else errors_by_class(hr, truth, land, 2 * degrade.scale),
     }
 
 

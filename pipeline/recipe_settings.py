@@ -161,6 +161,11 @@ class PairSettings(Branch):
         0.7, ge=0, le=1, description="Share of patches drawn by Laplacian variance."
     )
     flips: bool = Field(True, description="Random flips and quarter turns; off for asymmetric kernels.")
+    gradual: Annotated[bool, when("scale", 4, 8, 16), ALONE, when("degrade.kernel", None)] = Field(
+        False,
+        description="Learn the smaller enlargements first: what each makes of the scene is a further, larger "
+        "picture to learn the next one from.",
+    )
     photometric_probability: float = Field(
         0.0,
         ge=0,

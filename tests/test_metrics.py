@@ -11,11 +11,15 @@ from scipy import ndimage
 from pipeline.metrics import (
     accuracy,
     consistency_rmse_k,
+    detail_shares,
+    errors_by_class,
+    errors_by_gradient,
     seam_index,
     shift_px,
 )
 from pipeline.superres.bases import base as bases
 from pipeline.superres.sensing.degrade import Degrade
+from tests.scenes import truth_and_lr
 from tests.superres.textures import holes, rough
 
 BENCH = Path(__file__).parents[1] / ".." / "shared" / "bench"
@@ -135,3 +139,44 @@ def test_the_mean_absolute_error_counts_every_pixel_alike():
     found = accuracy(wrong, truth, Degrade.gaussian(2, 0.4)(truth), Degrade.gaussian(2, 0.4))
     assert found.mae_k == pytest.approx(0.375, abs=1e-4)
     assert found.bias_k == pytest.approx(0.125, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "shares"),
+    [
+        ([0, 0, 0], (0, 1, 0)),  # nothing is omission
+        ([1, -2, 0], (1, 0, 0)),  # the truth
+        ([0.5, -1, 0], (0.5, 0.5, 0)),
+        ([-1, 2, 0], (0, 0.5, 0.5)),  # the wrong sign lacks all and invents as much
+        ([1, -2, 3], (0.5, 0, 0.5)),
+        ([2, -4, 0], (0.5, 0, 0.5)),  # too much of the right
+    ],
+)
+def test_detail_is_right_lacking_or_invented(answer, shares):
+    found = detail_shares(np.array(answer, dtype=np.float64), np.array([1.0, -2.0, 0.0]))
+    assert found == pytest.approx(shares)
+
+
+def test_the_shares_of_an_answer_sum_to_one():
+    truth, lr = truth_and_lr(96, 2, seed=2)
+    degrade = Degrade.gaussian(2, 0.4)
+    noisy = truth + np.random.default_rng(0).normal(0, 1, truth.shape).astype(np.float32)
+    smooth, wild = (accuracy(answer, truth, lr, degrade) for answer in (bases.bicubic(lr, 2), noisy))
+    for found in (smooth, wild):
+        total = found.improvement_fraction + found.omission_fraction + found.hallucination_fraction
+        assert total == pytest.approx(1)
+    assert smooth.omission_fraction > 0.7
+    assert wild.hallucination_fraction > smooth.hallucination_fraction
+
+
+def test_errors_are_told_by_gradient_and_by_class():
+    truth = np.full((40, 60), 300.0)
+    truth[:, 20:40] += np.arange(20)
+    truth[:, 40:] += 19 + 3 * np.arange(20)
+    classes = np.repeat([1, 2, 7], 20)[None].repeat(40, axis=0)
+    answer = truth + np.array([0.0, 1.0, -2.0])[np.searchsorted([1, 2, 7], classes)]
+    assert errors_by_class(answer, truth, classes, 4) == {"1": 0, "2": 1, "7": 2}
+    by_gradient = errors_by_gradient(answer, truth, 0)
+    assert by_gradient["calm"] == pytest.approx(0, abs=0.3)
+    assert by_gradient["steep"] == pytest.approx(2, abs=0.3)
+    assert list(by_gradient) == ["calm", "middle", "steep"]

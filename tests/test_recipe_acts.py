@@ -71,6 +71,7 @@ BESIDE = {
     "normalize": ("recipe.network.mean_window_px=0",),
     "normalize.low_k": ("recipe.normalize.method=absolute",),
     "normalize.high_k": ("recipe.normalize.method=absolute",),
+    "pairs.gradual": ("recipe.scale=4",),
     "network.channels": ("recipe.network.channels=8",),
     "network.attention_every": ("recipe.network.blocks=2",),
     "network.layers": SWINIR,

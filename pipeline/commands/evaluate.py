@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -28,6 +29,9 @@ COLUMNS = {
     "consistency_k": "consistency K",
     "detail_gain": "detail gain",
     "detail_correlation": "correlation",
+    "improvement_fraction": "improved",
+    "omission_fraction": "omitted",
+    "hallucination_fraction": "invented",
     "seam_index": "seam",
     "shift_lr_px": "shift px",
     "process_s": "process s",
@@ -48,6 +52,10 @@ def evaluate(
     size: Annotated[
         int, typer.Option("--size", min=64, help="Side of the part used, in reference pixels.")
     ] = 512,
+    classes: Annotated[
+        Path | None,
+        typer.Option("--classes", metavar="FILE", help="GeoTIFF or NPY of land classes on the scene's grid."),
+    ] = None,
     settings: SettingsOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
@@ -63,7 +71,9 @@ def evaluate(
     factor = [] if scale is None else [f"recipe.scale={scale}"]
     tree = settings_for(reference, None, settings, [*(assignments or []), *factor])
     degraded = degradation_named(degradation, tree.recipe.scale)
-    result = evaluate_scene(read_only_scene(tree), tree, degraded=degraded, noise_k=noise, size_px=size)
+    result = evaluate_scene(
+        read_only_scene(tree), tree, degraded=degraded, noise_k=noise, size_px=size, classes=classes
+    )
     if as_json:
         print_json({**result, "degradation": degradation})
         return
@@ -72,4 +82,15 @@ def evaluate(
         shown = (figures[name] for name in COLUMNS)
         table.add_row(method, *("-" if math.isnan(value) else f"{value:.4f}" for value in shown))
     out_console.print(table)
+    for by, words in (("gradient", "third of the gradients"), ("class", "land class")):
+        groups = result["methods"]["product"][f"rmse_k_by_{by}"]
+        if groups:
+            _print_groups(result["methods"], f"rmse_k_by_{by}", list(groups), f"RMSE K by {words}")
     out_console.print(f"recipe {result['recipe']}, gain {result['gain']:.2f} {escape(result['fallback'])}")
+
+
+def _print_groups(methods: Mapping[str, Any], name: str, groups: list[str], title: str) -> None:
+    table = Table("method", *groups, title=title)
+    for method, figures in methods.items():
+        table.add_row(method, *(f"{figures[name][group]:.4f}" for group in groups))
+    out_console.print(table)

@@ -7,18 +7,18 @@ that is an answer too, and an honest one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
 from pipeline.recipe import Recipe
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
-from pipeline.superres.applying.method import Method
+from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.bases.base import Base, back_projected_base, fit_base
 from pipeline.superres.bases.projection import Projection
@@ -26,6 +26,7 @@ from pipeline.superres.networks import build_network, count_parameters
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.networks.measure import require_memory
 from pipeline.superres.prior.weights import Prior
+from pipeline.superres.sensing.holes import fill_nearest, refine_mask
 from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
 from pipeline.superres.training.loop import TrainingReport, train
@@ -33,6 +34,8 @@ from pipeline.superres.training.mixture import settle_between
 from pipeline.superres.training.pairs import calibrate, make_pairs
 from pipeline.superres.training.state import Checkpoint
 
+Fine = Float32[NDArray[np.float32], "_ _"]
+Mask = Bool[NDArray[np.bool_], "_ _"]
 HELD_OUT_BLOCK_PX = 32
 HELD_OUT_SHARE = 4  # one block in four is held out
 LARGE_PX = 256**2  # measured pixels from which on a scene is expected to teach as much as it can
@@ -104,7 +107,38 @@ def find_detail(
         prior=prior,
         checkpoint=checkpoint,
         progress=progress,
+        finer=_finer_versions(prepared, recipe, device) if recipe.pairs.gradual and prior is None else (),
     )
+
+
+def _finer_versions(prepared: Prepared, recipe: Recipe, device: torch.device) -> list[tuple[Fine, Mask]]:
+    """What the smaller enlargements make of the scene, each learned from those before it as well.
+
+    They are made of what a training may see: pixels that are held out are none of theirs. Gradual increase
+    of the factor, as Shocher et al. 2018, "Zero-Shot" Super-Resolution using Deep Internal Learning.
+    """
+    held_out = held_out_blocks(prepared.lr.shape, recipe.seed) & recipe.gate.enabled
+    seen = prepared.valid & ~held_out
+    if not seen.any():
+        return []
+    picture = Picture.of(fill_nearest(np.where(seen, prepared.lr, np.float32(np.nan))), seen)
+    found: list[tuple[Fine, Mask]] = []
+    for scale in (smaller for smaller in (2, 4, 8) if smaller < recipe.scale):
+        now, step = prepared.at_scale(scale), recipe.model_copy(update={"scale": scale})
+        base = fit_scene_base(now, step)
+        detail = _train_here(
+            now,
+            step,
+            base=base,
+            device=device,
+            prior=None,
+            checkpoint=None,  # quick to learn again, and to the bit
+            progress=lambda _: None,
+            finer=found,
+        )
+        method = compose_method(now, step, base=base, detail=detail, device=device)
+        found.append((method(picture, picture.window).hr, refine_mask(seen, scale)))
+    return found
 
 
 def detail_of_prior(prepared: Prepared, prior: Prior) -> Detail:
@@ -202,8 +236,9 @@ def _train_here(
     prior: Prior | None,
     checkpoint: Checkpoint | None,
     progress: Callable[[float], None],
+    finer: Sequence[tuple[Fine, Mask]] = (),
 ) -> Detail:
-    """A network trained on this scene, from a prior's weights or from nothing."""
+    """A network trained on this scene, from a prior's weights or from nothing; `finer` as in `make_pairs`."""
     if prior is None:
         _require_memory(prepared, recipe, device)
         start, network = Detail(base), build_network(recipe.network, recipe.scale, seed=recipe.seed)
@@ -229,6 +264,7 @@ def _train_here(
             generator=Stream.PAIRS.generator(recipe.seed),
             noise=noise,
             held_out=held_out,
+            finer=[(prepared.units.normalize(fine), mask) for fine, mask in finer],
         )
     except ValueError as error:
         return _not_trained(start, f"nothing to learn from: {error}", facts)

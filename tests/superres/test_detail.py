@@ -21,7 +21,7 @@ from pipeline.superres.detail import (
     kept_network,
 )
 from pipeline.superres.enhance import enhance
-from pipeline.superres.networks import build_network
+from pipeline.superres.networks import NETWORKS, build_network
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import prepare
 from tests.scenes import scene_of, truth_and_lr
@@ -179,3 +179,18 @@ def test_a_network_too_large_for_the_scene_is_refused_before_it_starts():
     scene = scene_of(truth_and_lr(1400, 2)[1])
     with pytest.raises(UnusableInputError, match="looks at everything"):
         enhance(scene, recipe, device=CPU)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_learns_from_what_smaller_enlargements_made(name):
+    few = ("recipe.prior=none", "recipe.scale=8", "recipe.train.steps=2", "recipe.pairs.crop_px=8")
+    told = (f"recipe.network.name={name}", "recipe.network.channels=8", "recipe.infer.self_ensemble=false")
+    recipe = load_settings(
+        assignments=(*few, *told, "recipe.pairs.batch=1"), environment={}
+    ).recipe.resolved()
+    prepared = prepare(scene_of(truth_and_lr(512, 8, seed=4)[1]), recipe)
+    base = fit_scene_base(prepared, recipe)
+    gradual = recipe.model_copy(update={"pairs": recipe.pairs.model_copy(update={"gradual": True})})
+    once, stepwise = (find_detail(prepared, each, base=base, device=CPU) for each in (recipe, gradual))
+    assert stepwise.report.steps == once.report.steps == 2
+    assert stepwise.report.curve[0]["loss"] != once.report.curve[0]["loss"]  # of other patches

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.recipe_settings import PairSettings
@@ -29,6 +30,7 @@ from pipeline.superres.training.levels import (
     pyramid,
 )
 
+AnyMask = Bool[NDArray[np.bool_], "_ _"]
 SMALLEST_LR_PX = 8
 PHOTOMETRIC_RANGE = (0.9, 1.1)  # factors by which the original varies brightness and contrast
 CHECKED_PATCHES = 16  # of its own pyramid, by which the original recipe is validated
@@ -116,6 +118,7 @@ def make_pairs(
     generator: np.random.Generator,
     noise: float = 0.0,
     held_out: Mask | None = None,
+    finer: Sequence[tuple[Patch, AnyMask]] = (),
 ) -> ScenePairs:
     """Training and validation pairs of one scene.
 
@@ -130,6 +133,7 @@ def make_pairs(
         noise: NEdT in the units of `temperature`; levels get 0.5 to 2 times as much.
         held_out: True where training must never look; those pixels judge it. Without them nothing does, but
             the original recipe is judged by patches that it also learns from.
+        finer: Finer versions of the scene, and where they count: further levels of the pyramid.
 
     Raises:
         ValueError: If the scene is too small for the factor.
@@ -148,7 +152,7 @@ def make_pairs(
     maker = LevelMaker(degrade, enlarge, scale, settings, noise)
     levels = [
         maker(level, mask, generator)
-        for level, mask in pyramid(shown, seen, settings, smallest_px=SMALLEST_LR_PX * scale)
+        for level, mask in [*pyramid(shown, seen, settings, smallest_px=SMALLEST_LR_PX * scale), *finer]
     ]
     levels = [level for level in levels if level.weight.any()]
     if not levels:
