@@ -239,7 +239,7 @@ def read_classes(path: Path, shape: tuple[int, ...]) -> Classes:
             f"{path.name}: a map of classes in whole numbers of {shape[0]} x {shape[1]} pixels is wanted, as "
             f"many as the scene has, found {found.dtype} of {' x '.join(map(str, found.shape))}"
         )
-    return found
+    return np.asarray(found)
 
 
 def _figures(
