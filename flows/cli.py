@@ -17,6 +17,7 @@ from flows.commands.run import run
 from flows.commands.serve import serve
 from flows.commands.watch import watch
 from flows.stopping import leave
+from pipeline.commands.benchmark import benchmark, picture
 from pipeline.commands.catalog import catalog
 from pipeline.commands.compare import compare
 from pipeline.commands.diff import diff
@@ -48,12 +49,14 @@ VERBS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
         "export": export,
         "series": series,
         "networks": networks,
+        "picture": picture,
     },
     "Check": {
         "verify": verify,
         "rerun": rerun,
         "evaluate": evaluate,
         "compare": compare,
+        "benchmark": benchmark,
         "diff": diff,
         "explain": explain,
     },

@@ -31,7 +31,7 @@ from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
 from pipeline.superres.training.loop import TrainingReport, train
 from pipeline.superres.training.mixture import settle_between
-from pipeline.superres.training.pairs import calibrate, make_pairs
+from pipeline.superres.training.pairs import ScenePairs, calibrate, make_pairs
 from pipeline.superres.training.state import Checkpoint
 
 Fine = Float32[NDArray[np.float32], "_ _"]
@@ -252,20 +252,8 @@ def _train_here(
         "reach_px": network.reach_px,
     }
     noise = prepared.noise / prepared.units.scale_k
-    flips = recipe.pairs.flips and prepared.degrade.symmetric
     try:
-        pairs = make_pairs(
-            prepared.units.normalize(prepared.lr),
-            prepared.valid,
-            lambda hr: np.asarray(prepared.degrade(hr)),
-            start.base.in_units(prepared.units.scale_k),
-            scale=recipe.scale,
-            settings=recipe.pairs.model_copy(update={"flips": flips}),
-            generator=Stream.PAIRS.generator(recipe.seed),
-            noise=noise,
-            held_out=held_out,
-            finer=[(prepared.units.normalize(fine), mask) for fine, mask in finer],
-        )
+        pairs = _scene_pairs(prepared, recipe, start.base, held_out, finer)
     except ValueError as error:
         return _not_trained(start, f"nothing to learn from: {error}", facts)
     if prior is None:
@@ -293,6 +281,25 @@ def _train_here(
             return _not_trained(start, "what the scene taught loses on its held-out pixels", facts, report)
     return dataclasses.replace(
         start, network=network, held_out=held_out, trained=True, report=report, facts=facts
+    )
+
+
+def _scene_pairs(
+    prepared: Prepared, recipe: Recipe, base: Base, held_out: Mask | None, finer: Sequence[tuple[Fine, Mask]]
+) -> ScenePairs:
+    """Training pairs of the scene, in its units."""
+    units, flips = prepared.units, recipe.pairs.flips and prepared.degrade.symmetric
+    return make_pairs(
+        units.normalize(prepared.lr),
+        prepared.valid,
+        lambda hr: np.asarray(prepared.degrade(hr)),
+        base.in_units(units.scale_k),
+        scale=recipe.scale,
+        settings=recipe.pairs.model_copy(update={"flips": flips}),
+        generator=Stream.PAIRS.generator(recipe.seed),
+        noise=prepared.noise / units.scale_k,
+        held_out=held_out,
+        finer=[(units.normalize(fine), mask) for fine, mask in finer],
     )
 
 
