@@ -142,7 +142,9 @@ def benchmark(
         levels = luminance(reduced(whole[:height, :width], scale))
         about = {"set": name, "picture": path.name, "scale": scale}
         told(f"{name} {path.name} x{scale}")
-        psnr_db, ssim = psnr_and_ssim(np.round(np.asarray(bicubic(levels, scale))), np.round(truth), scale)
+        psnr_db, ssim = psnr_and_ssim(
+            np.round(np.asarray(bicubic(levels, scale), dtype=np.float64)), np.round(truth), scale
+        )
         rows.append({**about, "method": "bicubic", "psnr_db": psnr_db, "ssim": ssim, "process_s": 0.0})
         for method, settings in networks.items():
             start = time.process_time()
