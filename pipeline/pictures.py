@@ -76,9 +76,9 @@ def reduced(
 
 
 def psnr_and_ssim(answer: Levels, truth: Levels, shave_px: int) -> tuple[float, float]:
-    """PSNR in dB and SSIM of levels (peak 255), without the border; windows of 11 x 11 pixels."""
+    """PSNR in dB and SSIM of whole levels (peak 255), without the border; windows of 11 x 11 pixels."""
     inner = np.s_[shave_px : truth.shape[0] - shave_px, shave_px : truth.shape[1] - shave_px]
-    one, other = answer[inner], truth[inner]
+    one, other = np.round(answer[inner]), np.round(truth[inner])
     error = float(np.mean((one - other) ** 2))
     psnr_db = float("inf") if error == 0 else 10 * np.log10(255**2 / error)
     ssim = structural_similarity(  # type: ignore[no-untyped-call]
@@ -142,15 +142,14 @@ def benchmark(
         levels = luminance(reduced(whole[:height, :width], scale))
         about = {"set": name, "picture": path.name, "scale": scale}
         told(f"{name} {path.name} x{scale}")
-        psnr_db, ssim = psnr_and_ssim(
-            np.round(np.asarray(bicubic(levels, scale), dtype=np.float64)), np.round(truth), scale
-        )
+        smooth = np.asarray(bicubic(levels, scale), dtype=np.float64)
+        psnr_db, ssim = psnr_and_ssim(smooth, truth, scale)
         rows.append({**about, "method": "bicubic", "psnr_db": psnr_db, "ssim": ssim, "process_s": 0.0})
         for method, settings in networks.items():
             start = time.process_time()
             recipe = told_recipe(settings.recipe, Degradation(Degrade.cubic(scale), None), 0.0)
-            answer = np.round(enlarge_levels(path, levels, settings, recipe))
-            psnr_db, ssim = psnr_and_ssim(answer, np.round(truth), scale)
+            answer = enlarge_levels(path, levels, settings, recipe)
+            psnr_db, ssim = psnr_and_ssim(answer, truth, scale)
             seconds = time.process_time() - start
             rows.append({**about, "method": method, "psnr_db": psnr_db, "ssim": ssim, "process_s": seconds})
     return rows
