@@ -71,7 +71,10 @@ def check_rules(settings: ArchiveSettings) -> None:
                 f"{where}: the path below the archive root is wanted, without a slash before it"
             )
         if rule.sensor is not None:
-            sensor(rule.sensor)
+            try:
+                sensor(rule.sensor)
+            except SettingsError as error:
+                raise SettingsError(f"{where}: sensor: {error}") from error
         if rule.units is not None and not known_temperature_units(rule.units):
             raise SettingsError(f'{where}: units: "K", "degC" or "degF" is wanted, found {rule.units!r}')
         if rule.crs is not None:

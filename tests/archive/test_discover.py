@@ -57,7 +57,10 @@ def test_an_archive_that_does_not_exist_is_a_wrong_setting(tmp_path):
     ("told", "message"),
     [
         ({"pattern": "/data/*.tif"}, "'/data/.*: the path below the archive root is wanted, without a slash"),
-        ({"sensor": "TIRS-3"}, "no sensor 'TIRS-3'; known: TIRS, TIRS-2"),
+        (
+            {"sensor": "TIRS-3"},
+            r"\[\[archive\.products\]\] '\*': sensor: no sensor 'TIRS-3'; known: TIRS, TIRS-2",
+        ),
         ({"units": "furlong"}, r"\[\[archive\.products\]\] '\*': units: .* found 'furlong'"),
         ({"crs": "EPSG:99999999"}, r"\[\[archive\.products\]\] '\*': crs: .*99999999' is not understood"),
     ],
