@@ -66,7 +66,7 @@ class Placement:
             return self
         if self.transform is None:
             raise UnusableInputError(
-                f"{source} gives a crs, but nothing gives a transform; add it or bounds there"
+                f"{source} gives a crs, but nothing gives a transform; add it there, or bounds"
             )
         told = crs_from_text(rule.crs)
         kept = tuple(words for words in self.assumptions if not words.startswith("reference system"))

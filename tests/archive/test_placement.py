@@ -119,7 +119,7 @@ def test_a_rule_s_bounds_are_the_edges_of_the_outer_pixels(tmp_path):
     assert tuple(scene.grid.transform)[:6] == (70, 0, 5e5, 0, -60, 4e6 + 60 * height)
     assert scene.facts["transform"] == "[[archive.products]] *"
     assert scene.gsd_m == pytest.approx((60, 70))
-    with pytest.raises(UnusableInputError, match="gives a crs, but nothing gives a transform; add it or"):
+    with pytest.raises(UnusableInputError, match="gives a crs, but nothing gives a transform; add it there"):
         read(path, products=(ProductRule(pattern="*", crs="EPSG:32611"),))
 
 
