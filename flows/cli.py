@@ -16,6 +16,7 @@ from flows.commands.doctor import doctor
 from flows.commands.run import run
 from flows.commands.serve import serve
 from flows.commands.watch import watch
+from flows.start import told_to_end
 from flows.stopping import leave
 from pipeline.commands.benchmark import benchmark, picture
 from pipeline.commands.catalog import catalog
@@ -80,8 +81,8 @@ app.command("learn", hidden=True)(train_prior)  # the name of train-prior in scr
 
 def main() -> None:
     """Run the command; known errors become one line and a stable exit code."""
-    signal.signal(signal.SIGTERM, _told_to_end)
-    signal.signal(signal.SIGINT, _told_to_end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told_to_end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows only ASCII shows "?"
@@ -98,11 +99,6 @@ def _run() -> int:
     except (UnusableInputError, UnreadableInputError, DamagedProductError, OSError) as error:
         return _complain(error, EXIT_INVALID_INPUT)
     return EXIT_OK
-
-
-def _told_to_end(number: int, _frame: object) -> None:
-    """End by the front door; a night listens for itself."""
-    sys.exit(128 + number)
 
 
 def _complain(error: Exception, code: int) -> int:

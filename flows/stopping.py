@@ -20,6 +20,8 @@ from contextvars import ContextVar, copy_context
 from types import FrameType
 from typing import NoReturn, TypeVar
 
+from flows.start import end_at_once
+
 log = logging.getLogger(__name__)
 
 GRACE_S = 14.0
@@ -71,7 +73,9 @@ def leave_at_once_afterwards() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process, at once where something would hold it back."""
+    """End this process, at once where something would hold it back, or when it is told so meanwhile."""
+    for number in SIGNALS:
+        signal.signal(number, end_at_once)
     if _in_haste:
         _end(code)
     sys.exit(code)

@@ -3,11 +3,14 @@
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from flows.stopping import STOP, StoppedError, stoppable
 from tests.fleet.stop_points import SCENES, stopped
+from tests.fleet.waiting import wait_for
 
 
 @pytest.mark.slow
@@ -33,6 +36,29 @@ def test_a_night_that_is_told_to_end_before_its_server_is_up_writes_its_report_t
     assert ended.seconds < 20
     assert ended.behind == []
     assert "Traceback" not in ended.said
+
+
+COMMAND = "from flows.start import main; main()"
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.15, 0.4, 0.8])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_told_to_end_while_it_is_imported_ends_without_a_word(number, after_s, tmp_path):
+    words = ["plan", tmp_path, tmp_path / "out"]
+    command = [sys.executable, "-c", COMMAND, *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        wait_for(lambda: hears_term(status.read_text()), within_s=20, what="the handlers", every_s=0.005)
+        time.sleep(after_s)
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert (process.returncode, said) == (128 + number, b"")
+
+
+def hears_term(status):
+    """Whether a process has a handler for TERM, by its file in /proc."""
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_work_that_does_not_end_by_itself_is_left_with_its_last_words(tmp_path):
