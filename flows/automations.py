@@ -19,6 +19,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
+from flows.dispatch import make_queues
 from flows.notify import notifications
 from flows.states import FINAL_NAMES
 from pipeline.settings import RunSettings
@@ -140,14 +141,17 @@ def _nothing_follows(event: str, expected: tuple[str, ...], within_s: float) -> 
 
 
 def main() -> None:
-    """Install the automations on the server that PREFECT_API_URL names."""
+    """Install the automations, and the pool's queue for `redo`, on the server that PREFECT_API_URL names."""
     default = str(RunSettings.model_fields["deployment"].default)
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--deployment", default=default, help="flow/name of the scene deployment")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with get_client(sync_client=True) as client:
-        for line in install(client, [*automations(parser.parse_args().deployment), *notifications()]):
+        deployment = parser.parse_args().deployment
+        done = install(client, [*automations(deployment), *notifications()])
+        pool = client.read_deployment_by_name(deployment).work_pool_name
+        for line in [*done, *(make_queues(client, pool) if pool else [])]:
             log.info(line)
 
 

@@ -35,13 +35,14 @@ from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import SettingsError
 from pipeline.files import write_json
 from pipeline.forecast import with_job_time
+from pipeline.night import turn
 from pipeline.products import layout
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-BACKFILL = "backfill"
+REDO, BACKFILL = "redo", "backfill"
 WORKER_JOB = "thermal-sr-worker"
 ATTEMPTS = 1000
 SLURM_PATIENCE_S = 60.0
@@ -64,8 +65,14 @@ class Handed:
     fault: Exception | None = None
 
 
-def dispatch(todo: Sequence[SceneRef], settings: Settings) -> Handed:
-    """Hand every scene to whom `run.dispatch` names; nothing is raised, so that a report can be written."""
+def dispatch(todo: Sequence[SceneRef], settings: Settings, again: Mapping[str, str] = {}) -> Handed:
+    """Hand every scene to whom `run.dispatch` names; nothing is raised, so that a report can be written.
+
+    Args:
+        todo: The scenes.
+        settings: The whole tree.
+        again: Why scenes that have a product are to be done again, by scene_id.
+    """
     handed: list[SceneRef] = []
     runs: dict[str, UUID] = {}
     try:
@@ -76,7 +83,7 @@ def dispatch(todo: Sequence[SceneRef], settings: Settings) -> Handed:
             handed = list(todo)
         elif todo:
             for ref in todo:
-                run = scene_run(ref, settings)
+                run = scene_run(ref, settings, again.get(ref.scene_id, ""))
                 handed.append(ref)
                 runs[ref.scene_id] = run.id
                 log.info("%s: handed to %s, run %s", ref.scene_id, settings.run.deployment, run.id)
@@ -89,7 +96,7 @@ def dispatch(todo: Sequence[SceneRef], settings: Settings) -> Handed:
     return Handed(tuple(handed), runs)
 
 
-def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
+def scene_run(ref: SceneRef, settings: Settings, again: str = "") -> FlowRun:
     """The scene's run on the server: the one that waits or works, else a new attempt."""
     parameters = {"ref": ref.to_json(), "settings": settings.model_dump(mode="json")}
     for attempt in range(1, ATTEMPTS):
@@ -102,7 +109,7 @@ def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
                 idempotency_key=idempotency_key(ref, settings, attempt),
                 flow_run_name=scene_name(ref),
                 tags=scene_tags(ref, settings),
-                work_queue_name=queue_of(settings),
+                work_queue_name=queue_of(settings, again),
             )
         except ObjectNotFound as error:
             raise SettingsError(
@@ -115,12 +122,22 @@ def scene_run(ref: SceneRef, settings: Settings) -> FlowRun:
     raise RuntimeError(f"{ref.scene_id}: {ATTEMPTS} attempts have ended without a product")
 
 
-def queue_of(settings: Settings) -> str | None:
-    """The pool's queue for the scenes of a night: a backfill waits until nothing else does.
+def queue_of(settings: Settings, again: str = "") -> str | None:
+    """The pool's queue for a scene: first what `redo` asks for, last a backfill and products of older code.
 
-    The server makes a queue that it does not know, and puts it behind all others.
+    The server makes a queue that it does not know, and puts it behind all others; `make_queues` makes REDO.
     """
-    return BACKFILL if settings.archive.since or settings.archive.until else None
+    if turn(again) == 0:
+        return REDO
+    return BACKFILL if turn(again) == 2 or settings.archive.since or settings.archive.until else None
+
+
+def make_queues(client: SyncPrefectClient, pool: str) -> list[str]:
+    """Make a pool's queue for what `redo` asks for, before all others; what was done, a line each."""
+    if REDO in {queue.name for queue in client.read_work_queues(work_pool_name=pool)}:
+        return []
+    client.create_work_queue(REDO, work_pool_name=pool, priority=1)
+    return [f"created: queue {REDO} of pool {pool}, before all others"]
 
 
 def idempotency_key(ref: SceneRef, settings: Settings, attempt: int) -> str:

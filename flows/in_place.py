@@ -21,7 +21,7 @@ from flows.states import LEFT
 from flows.stopping import STOP
 from flows.tags import scene_tags
 from pipeline.forecast import may_begin
-from pipeline.night import Plan
+from pipeline.night import Plan, turn
 from pipeline.outcomes import failed_record
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
@@ -55,6 +55,7 @@ def run_here(plan: Plan, settings: Settings, ended: Callable[[Record], None]) ->
         free.put(device)
     # Two nights that overlap start at different scenes and find each other's products, not each other's work.
     todo = random.SystemRandom().sample(plan.todo, len(plan.todo))
+    todo.sort(key=lambda ref: turn(plan.again.get(ref.scene_id, "")))
     away: list[Exception] = []
     begins = may_begin(todo, settings)
 

@@ -77,7 +77,7 @@ def ingest(settings: dict[str, Any] | None = None) -> State[dict[str, Any]]:
     if tree.run.dispatch == "in_place":
         fault = run_here(plan, tree, night.ended)
     else:
-        handed = dispatch(within_budget(plan.todo, tree), tree)
+        handed = dispatch(within_budget(plan.todo, tree), tree, plan.again)
         fault = handed.fault
     report = night.write(handed.scenes, fault)
     if handed.scenes and deployment.id:  # nobody sits before a scheduled night

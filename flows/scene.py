@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from prefect import Flow, flow, task
+from prefect import Flow, flow, tags, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
@@ -24,7 +24,7 @@ from prefect.tasks import Task
 from flows.progress import SceneProgress, server_may_be_away
 from flows.states import left_state, scene_state
 from flows.stopping import StoppedError
-from flows.tags import scene_name
+from flows.tags import scene_name, scene_tags
 from pipeline.errors import UnreadableInputError
 from pipeline.outcomes import failed_record
 from pipeline.process import process_scene
@@ -92,7 +92,8 @@ def scene(ref: dict[str, Any], settings: dict[str, Any]) -> State[Any]:
         # Beside the clock of the stages; in another thread Prefect could not end it, and warns each time.
         limit_s = tree.run.limit_s if threading.current_thread() is threading.main_thread() else 0.0
         bounded = sharpen.with_options(retries=tree.run.retries, timeout_seconds=limit_s or None)
-        record: Record = bounded(reference, tree)
+        with tags(*scene_tags(reference, tree)):  # a server may limit how many of a tag run at a time
+            record: Record = bounded(reference, tree)
     except StoppedError as error:
         return left_state(str(error))
     with server_may_be_away(f"{reference.scene_id}: report"):

@@ -21,7 +21,7 @@ from pipeline.archive.product_rules import rule_identity
 from pipeline.files import read_small, text_digest, write_json
 from pipeline.outcomes import set_aside
 from pipeline.products import layout
-from pipeline.products.publish import read_records, redo_reason
+from pipeline.products.publish import ASKED_FOR, DAMAGED, read_records, redo_reason
 from pipeline.recipe import PATCH_PX, Recipe
 from pipeline.recipe_files import with_checked_files
 from pipeline.scene import Record, SceneRef
@@ -39,7 +39,7 @@ class Plan:
     """What a run would do with every file it found, and why.
 
     Attributes:
-        todo: Scenes to process, newest acquisition first.
+        todo: Scenes to process in the order of their turns, newest acquisition first within one.
         done: (scene, product folder below the output root) of scenes with this product already.
         ended: Earlier refusals and skips that still hold (same content, recipe, archive rules and version),
             and scenes that failed so often in a row that they are set aside.
@@ -131,6 +131,7 @@ def plan_night(settings: Settings) -> Plan:
         else:
             refused.append((ref, reason))
     todo.sort(key=lambda ref: (ref.acquired or "", ref.scene_id), reverse=True)
+    todo.sort(key=lambda ref: turn(again.get(ref.scene_id, "")))
     plan = Plan(
         todo=tuple(todo),
         done=tuple(done),
@@ -144,6 +145,17 @@ def plan_night(settings: Settings) -> Plan:
         failed_before=tuple(failed[ref.digest] for ref in todo if ref.digest in failed),
     )
     return share(plan, settings.run.shard, settings.archive.root) if settings.run.shard else plan
+
+
+def turn(again: str) -> int:
+    """When a scene's turn comes: 0 what a person or damage asks to be made again, 1 new ones, 2 the rest.
+
+    Args:
+        again: Why the scene's product is to be made again; "" where it has none.
+    """
+    if not again:
+        return 1
+    return 0 if again.startswith((ASKED_FOR, DAMAGED)) else 2
 
 
 def _held(ref: SceneRef, settings: Settings) -> tuple[str, str, str]:

@@ -27,7 +27,7 @@ from pipeline.products.layout import (
     recipe_folder,
     recipe_folders,
 )
-from pipeline.products.publish import mark_for_redo, read_record, redo_reason, verify, write_record
+from pipeline.products.publish import DAMAGED, mark_for_redo, read_record, redo_reason, verify, write_record
 from pipeline.recipe import Recipe
 from pipeline.text import one_line
 from pipeline.times import from_iso, now_utc
@@ -90,7 +90,7 @@ def mark_damaged(out: Path, share: str, day: date) -> list[tuple[Path, str]]:
         if reason := damage(product):
             log.warning("damaged: %s", reason)
             try:
-                mark_for_redo(product, f"damaged: {reason}")
+                mark_for_redo(product, f"{DAMAGED}{reason}")
             except OSError as error:
                 log.warning("%s cannot be marked to be made again: %s", product, one_line(error))
             found.append((product, reason))

@@ -120,6 +120,22 @@ def test_a_damaged_product_is_made_again_by_the_night_after_redo(night):
     assert plan_night(settings).todo == ()
 
 
+def test_a_night_begins_with_what_redo_asks_for_and_ends_with_products_of_older_code(night):
+    settings, product = night
+    for number in range(3):
+        np.savez(
+            settings.archive.root / f"new_2026010{number + 1}.npz", temperature=KELVIN + number, units="K"
+        )
+    for reason, position in (
+        ("asked for by redo", 0),
+        ("damaged: x", 0),
+        ("made by 0.1, older than 0.2", -1),
+    ):
+        mark_for_redo(product, reason)
+        todo = plan_night(settings).todo
+        assert (len(todo), todo[position].scene_id) == (4, product.name)
+
+
 def first_chunk(product):
     return next(product.glob("*.zarr/surface_temperature/c/0/0")).relative_to(product).as_posix()
 

@@ -78,7 +78,7 @@ def _lines(names: Sequence[str]) -> Iterator[str]:
 def _asked_for(out: Path, names: Sequence[str] | Iterator[str]) -> Iterator[dict[str, str]]:
     """Mark every product, and forget every record, of these names or paths."""
     from pipeline.products.layout import recipe_folders, record_path
-    from pipeline.products.publish import mark_for_redo, read_records
+    from pipeline.products.publish import ASKED_FOR, mark_for_redo, read_records
     from pipeline.upkeep import products_below
 
     wanted = {Path(name).name.removesuffix(".json"): name for name in names}
@@ -86,7 +86,7 @@ def _asked_for(out: Path, names: Sequence[str] | Iterator[str]) -> Iterator[dict
     for product in products_below(out) if wanted else ():
         if product.name in wanted:
             found.add(product.name)
-            mark_for_redo(product, "asked for by redo")
+            mark_for_redo(product, ASKED_FOR)
             yield {"scene": product.name, "state": "published", "reason": "is made again"}
     for recipe in recipe_folders(out) if wanted else ():
         for record in read_records(out, recipe.name):

@@ -62,6 +62,7 @@ _ALONE = {
     "GDAL_PAM_ENABLED": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
 }
+ASKED_FOR, DAMAGED = "asked for by redo", "damaged: "  # how reasons to make a product again begin
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 

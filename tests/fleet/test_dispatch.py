@@ -2,11 +2,14 @@
 
 import pytest
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.states import Completed, Crashed, Failed, Running
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.states import Completed, Crashed, Failed, Pending, Running
 
-from flows.dispatch import scene_run, waiting_runs
+from flows.dispatch import make_queues, scene_run, waiting_runs
 from flows.scene import scene
 from flows.states import scene_state
+from flows.tags import scene_tags
 from flows.watching import Sight
 from flows.watching_server import lines_of, nights_of
 from pipeline.errors import SettingsError
@@ -48,6 +51,29 @@ def test_a_backfill_waits_behind_the_scenes_of_the_night(client, handed_out, tmp
     assert queues["default"].priority < queues["backfill"].priority
 
 
+def test_what_redo_asks_for_comes_before_new_scenes_and_older_code_behind_them(client, tmp_path):
+    settings = cheap_settings(write_archive(tmp_path / "archive", 3), tmp_path / "out")
+    reasons = {"asked for by redo": "redo", "made by 0.1, older than 0.2": "backfill", "": "default"}
+    refs = plan_night(settings).todo
+    runs = [scene_run(ref, settings, again) for ref, again in zip(refs, reasons, strict=True)]
+    assert [run.work_queue_name for run in runs] == list(reasons.values())
+    pool = client.read_deployment_by_name(settings.run.deployment).work_pool_name
+    assert make_queues(client, pool) == []  # they were made with the automations
+    queues = {queue.name: queue.priority for queue in client.read_work_queues(work_pool_name=pool)}
+    assert queues["redo"] < queues["default"] < queues["backfill"]
+
+
+def test_a_second_night_waits_for_the_one_before(client):
+    nightly = client.read_deployment_by_name("ingest/nightly").id
+    first, second = (client.create_flow_run_from_deployment(nightly) for _ in range(2))
+    assert client.set_flow_run_state(first.id, Pending()).status == SetStateStatus.ACCEPT
+    client.set_flow_run_state(second.id, Pending())
+    assert client.read_flow_run(second.id).state.name == "AwaitingConcurrencySlot"
+    client.set_flow_run_state(first.id, Crashed(), force=True)
+    client.set_flow_run_state(second.id, Pending())
+    assert client.read_flow_run(second.id).state.name == "Pending"
+
+
 @pytest.mark.parametrize(
     ("state", "same"), [(Running(), True), (Crashed(), True), (Failed(), False), (Completed(), False)]
 )
@@ -80,6 +106,10 @@ def test_a_scene_whose_run_was_ended_too_often_is_given_up_until_the_next_night(
     state = scene(ref.to_json(), settings.model_dump(mode="json"), return_state=True)
     record = state.result(raise_on_failure=False)
     assert record["status"] == status
+    tasks = client.read_task_runs(
+        flow_run_filter=FlowRunFilter(id={"any_": [state.state_details.flow_run_id]})
+    )
+    assert [set(scene_tags(ref, settings)) <= set(run.tags) for run in tasks] == [True] * (status == "done")
     assert ("ended 2 times" in record["reason"]) is (status == "failed")
     assert (plan_night(settings).todo == (ref,)) is (status == "failed")
 
