@@ -124,7 +124,9 @@ def test_a_night_begins_with_what_redo_asks_for_and_ends_with_products_of_older_
     settings, product = night
     for number in range(3):
         np.savez(
-            settings.archive.root / f"new_2026010{number + 1}.npz", temperature=KELVIN + number, units="K"
+            settings.archive.root / f"new_2026010{number + 1}.npz",
+            temperature=np.full((9, 9), 290 + number, np.float32),
+            units="K",
         )
     for reason, position in (
         ("asked for by redo", 0),

@@ -93,3 +93,14 @@ def test_what_a_night_raises_is_raised_where_it_was_called():
 
     with pytest.raises(OSError, match="no room"):
         stoppable(work)
+
+
+def test_a_command_that_is_told_to_end_when_it_has_ended_keeps_its_exit_code():
+    late = (
+        "import os, signal\n"
+        "class Late:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "import builtins; builtins.late = Late()\n"
+    )
+    command = [sys.executable, "-c", late + COMMAND, "networks", "--help"]
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
