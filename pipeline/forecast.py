@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from pipeline.errors import DamagedProductError
-from pipeline.process import resolve_device
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
 from pipeline.products.publish import read_record
 from pipeline.scene import SceneRef
@@ -179,6 +176,10 @@ def at_a_time(settings: Settings) -> int:
     run = settings.run
     if run.dispatch != "in_place":
         return max(run.slurm.workers, 1)
+    import torch  # here, for it takes a second to import
+
+    from pipeline.process import resolve_device
+
     device = resolve_device(run.device)
     if device.type == "cpu":
         return run.workers
@@ -267,6 +268,8 @@ def fit(pixels: Float64[NDArray[np.float64], " n"], found: Float64[NDArray[np.fl
             (terms[0] + terms[1] * x / x_usual + 1e-9) * usual / y
         )
         return off_by
+
+    from scipy.optimize import least_squares  # only where there are records
 
     terms = least_squares(off, (0.5, 0.5), bounds=(0, np.inf), loss="soft_l1", f_scale=0.1).x
     return Line(float(terms[0] * usual), float(terms[1] * usual / x_usual))

@@ -2,22 +2,28 @@
 
 So each is read with the digest that the recipe states, at every load, also by a worker that was started
 weeks ago: a file that changed meanwhile is refused, because label and digest would lie.
+
+Torch is imported where weights are looked at, so that a night without new scenes does without it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from pipeline.errors import SettingsError
 from pipeline.recipe import Recipe
-from pipeline.superres.prior.weights import Prior
-from pipeline.superres.sensing.degrade import Degrade
+
+if TYPE_CHECKING:
+    from pipeline.superres.prior.weights import Prior
 
 
 def prior_path(prior: str) -> Path:
@@ -33,7 +39,10 @@ def with_checked_files(recipe: Recipe) -> Recipe:
             one whose digest the recipe states.
     """
     prior, kernel = _content(recipe, "prior"), _content(recipe, "kernel")
-    load_prior(recipe)
+    if recipe.prior != "shipped":
+        load_prior(recipe)
+    elif prior is not None:  # its weights are ours, and are looked at when they are used
+        _refuse_other_scale(recipe, _shipped_scales())
     load_kernel(recipe)
     degrade = recipe.degrade.model_copy(update={"kernel_sha256": _digest(kernel)})
     return recipe.model_copy(update={"prior_sha256": _digest(prior), "degrade": degrade})
@@ -47,6 +56,8 @@ def load_prior(recipe: Recipe) -> Prior | None:
     """
     if (kept := _content(recipe, "prior")) is None:
         return None
+    from pipeline.superres.prior.weights import Prior
+
     try:
         prior = Prior.load(kept)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -54,13 +65,23 @@ def load_prior(recipe: Recipe) -> Prior | None:
         raise SettingsError(
             f"setting recipe.prior: {recipe.prior!r} is no prior of ours: {reason}"
         ) from error
-    if recipe.scale not in prior.scales:
-        scales = ", ".join(f"x{scale}" for scale in prior.scales)
+    _refuse_other_scale(recipe, prior.scales)
+    return prior
+
+
+def _shipped_scales() -> tuple[int, ...]:
+    """The enlargements of the shipped prior, from its header alone."""
+    with safe_open(prior_path("shipped"), framework="numpy") as kept:
+        return tuple(sorted(map(int, json.loads(kept.metadata()["card"])["scales"])))
+
+
+def _refuse_other_scale(recipe: Recipe, scales: tuple[int, ...]) -> None:
+    if recipe.scale not in scales:
+        known = ", ".join(f"x{scale}" for scale in scales)
         raise SettingsError(
-            f"setting recipe.prior: {recipe.prior!r} has networks for {scales}, and recipe.scale is "
+            f"setting recipe.prior: {recipe.prior!r} has networks for {known}, and recipe.scale is "
             f'{recipe.scale}; set recipe.prior to "none" to learn from each scene alone'
         )
-    return prior
 
 
 def load_kernel(recipe: Recipe) -> Float64[NDArray[np.float64], "y x"] | None:
@@ -71,6 +92,8 @@ def load_kernel(recipe: Recipe) -> Float64[NDArray[np.float64], "y x"] | None:
     """
     if (kept := _content(recipe, "kernel")) is None:
         return None
+    from pipeline.superres.sensing.degrade import Degrade
+
     try:
         kernel = np.asarray(np.load(io.BytesIO(kept), allow_pickle=False), dtype=np.float64)
         Degrade.from_kernel(recipe.scale, kernel)

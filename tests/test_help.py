@@ -45,3 +45,17 @@ def test_help_imports_no_large_library(words):
     )
     answer = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr[-500:]
+
+
+def test_a_night_without_new_scenes_does_without_torch_and_prefect(tmp_path):
+    (tmp_path / "archive").mkdir()
+    script = (
+        "import sys\nfrom flows.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'prefect', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    for verb in ("run", "plan"):
+        words = [verb, str(tmp_path / "archive"), str(tmp_path / "out")]
+        answer = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr[-500:]

@@ -100,7 +100,7 @@ def _say_total(total: dict[str, Any], scenes: int, waiting: int) -> None:
 def _total(expected: list[Expected], settings: Settings) -> dict[str, Any]:
     from pipeline.forecast import night_s
 
-    seconds = night_s(expected, _at_a_time(settings))
+    seconds = night_s(expected, _at_a_time(settings)) if expected else 0.0
     return {
         "scenes": len(expected),
         "seconds": round(seconds, 1),
