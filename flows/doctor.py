@@ -34,6 +34,7 @@ from pipeline.outcomes import set_aside
 from pipeline.process import resolve_device
 from pipeline.products.publish import read_records, redo_reason
 from pipeline.settings import Settings
+from pipeline.text import one_line
 from pipeline.upkeep import products_below
 
 Health = Literal["ok", "note", "fault"]
@@ -83,12 +84,12 @@ def torch_and_gpu(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 "device",
                 "note",
-                f"{_one_line(error)}; scenes are handed out, none runs here",
+                f"{one_line(error)}; scenes are handed out, none runs here",
                 "look on a node too: srun --gres=gpu:1 thermal-sr doctor",
             )
             return
         mend = "set run.device to auto or cpu, or install the driver and the CUDA build of torch"
-        yield Finding("device", "fault", _one_line(error), mend)
+        yield Finding("device", "fault", one_line(error), mend)
         return
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
     yield Finding("device", "ok", f"torch {torch.__version__} on {device.type}, {name}")
@@ -112,7 +113,7 @@ def raster_drivers(settings: Settings) -> Iterator[Finding]:
                 file.read()
         except RasterioError as error:
             mend = "set output.cog_compression to deflate, or install rasterio's own wheels"
-            yield Finding("GDAL", "fault", _one_line(error), mend)
+            yield Finding("GDAL", "fault", one_line(error), mend)
             return
     if lacking:
         yield Finding(
@@ -158,7 +159,7 @@ def kept(settings: Settings) -> Iterator[Finding]:
     if aside := [record for record in records if set_aside(record, settings)]:
         found = f"{len(aside)} scenes failed too often and are set aside, the last: {aside[-1].reason}"
         mend = f"thermal-sr ls {out} --state failed; mend the cause, then thermal-sr redo {out} -"
-        yield Finding("scenes", "note", _one_line(found), mend)
+        yield Finding("scenes", "note", one_line(found), mend)
     if not again and not aside:
         yield Finding("kept", "ok", "no product waits to be made again, no scene is set aside")
 
@@ -232,7 +233,7 @@ def slurm(settings: Settings) -> Iterator[Finding]:
     lines = answer.stdout.split("\n")
     if answer.returncode:
         health: Health = "fault" if needed else "note"
-        yield Finding("SLURM", health, _one_line(answer.stderr), "is slurmctld up? is SLURM_CONF right?")
+        yield Finding("SLURM", health, one_line(answer.stderr), "is slurmctld up? is SLURM_CONF right?")
     elif partition and not any(lines):
         yield Finding(
             "SLURM", "fault", f"no partition {partition!r}", "set run.slurm.partition; sinfo lists them"
@@ -308,7 +309,3 @@ def _without_secrets(url: str) -> str:
     address = urlsplit(url)
     host = address.hostname or ""
     return f"{address.scheme}://{host}{f':{address.port}' if address.port else ''}{address.path}"
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:300]

@@ -18,7 +18,7 @@ from pipeline.products import layout
 from pipeline.stages import STAGES
 from pipeline.times import now_utc
 
-SAY_EVERY_S = 30.0
+SAY_EVERY_S = 30.0  # where no bar shows it
 BEAT_S = 2.0
 LOGS_KEPT_S = 7 * 86_400.0
 AtWork = dict[str, tuple[float, str]]

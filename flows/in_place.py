@@ -25,6 +25,7 @@ from pipeline.night import Plan, turn
 from pipeline.outcomes import failed_record
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
+from pipeline.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _run_one(
     if isinstance(result, dict):
         record = Record.from_json(result)
     else:
-        reason = " ".join((state.message or state.name or "unknown").split())
+        reason = one_line(state.message or state.name or "unknown")
         log.error("%s: failed, %s", ref.scene_id, reason)
         record = failed_record(ref, settings, reason)
     if (listener := LISTENER.get()) is not None:

@@ -26,6 +26,7 @@ from pipeline.commands.options import err_console
 from pipeline.errors import SettingsError
 from pipeline.night import Plan
 from pipeline.settings import Settings
+from pipeline.text import one_line
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -55,7 +56,7 @@ def _night(settings: Settings, *, quiet: bool, run_id: str | None) -> dict[str, 
     from flows.which_server import server_of_a_night
 
     night = Night(settings)
-    STOP.get().last_words = night.last_words
+    STOP.get().last_words = night.write
     heartbeat = Heartbeat(night, spoken=not quiet and not err_console.is_terminal)
     try:
         with heartbeat.beating():
@@ -94,7 +95,7 @@ def _flow(night: Night, heartbeat: Heartbeat, run_id: str | None) -> dict[str, A
         if isinstance(result, Exception):
             raise result
     except httpx.HTTPError as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())
+        reason = one_line(f"{type(error).__name__} {error}")
         if night.report is None:
             raise OSError(f"the Prefect server does not answer ({reason}); run again, it goes on") from error
         log.warning("the end of the night is not told to the server: %s", reason)

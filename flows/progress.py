@@ -16,8 +16,10 @@ import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import ObjectNotFound
 
+from flows.heartbeat import SAY_EVERY_S
 from flows.stopping import STOP, StoppedError
 from pipeline.stages import percent_done
+from pipeline.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,6 @@ Listener = Callable[[str, float, str], None]
 
 LISTENER: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
 
-SAY_EVERY_S = 30.0  # where no bar shows it
 _COARSE_PERCENT = 10.0
 
 
@@ -90,4 +91,4 @@ def server_may_be_away(what: str) -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, ObjectNotFound) as error:
-        log.warning("%s not told to the server: %s", what, " ".join(str(error).split()))
+        log.warning("%s not told to the server: %s", what, one_line(error))

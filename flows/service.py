@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import subprocess
 import sys
 import time
@@ -44,9 +43,8 @@ from flows.locks import locked
 from flows.notify import notifications
 from flows.states import MISSED
 from flows.stopping import STOP
-from flows.tags import night_tags
+from flows.tags import night_tags, place_name, plain_name
 from pipeline.errors import SettingsError
-from pipeline.files import text_digest
 from pipeline.settings import Settings
 from pipeline.text import one_line
 
@@ -80,9 +78,7 @@ class Service:
     @property
     def name(self) -> str:
         """Of the deployment: an archive and its products have one, on whatever server."""
-        roots = f"{self.settings.archive.root}\n{self.settings.output.root}"
-        archive = re.sub(r"[^A-Za-z0-9._-]+", "-", self.settings.archive.root.name)
-        return f"nightly-{archive}-{text_digest(roots)[:8]}"
+        return plain_name(f"nightly-{place_name(self.settings)}")
 
 
 def check_cron(cron: str) -> None:

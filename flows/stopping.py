@@ -43,7 +43,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.heard = ""
-        self.last_words: Callable[[], None] = lambda: None
+        self.last_words: Callable[[], object] = lambda: None
 
     def ask(self, name: str) -> None:
         """Tell the night to end, for a signal of that name."""

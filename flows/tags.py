@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipeline.archive.names import landsat_sensor
 from pipeline.archive.sensors import sensor_in_text
+from pipeline.files import text_digest
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings
 
@@ -24,6 +26,17 @@ def scene_tags(ref: SceneRef, settings: Settings) -> list[str]:
     name = Path(ref.files[0]).name
     sensor = landsat_sensor(name) or sensor_in_text(name) or ref.reader
     return [*night_tags(settings), f"sensor:{sensor}"]
+
+
+def place_name(settings: Settings) -> str:
+    """Of an archive and its products together: the archive's name, and eight digits that tell both apart."""
+    roots = f"{settings.archive.root}\n{settings.output.root}"
+    return f"{settings.archive.root.name}-{text_digest(roots)[:8]}"
+
+
+def plain_name(text: str) -> str:
+    """A name without characters that servers and systemd give a meaning to."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
 
 
 def scene_name(ref: SceneRef) -> str:

@@ -71,10 +71,6 @@ class Night:
             )
         return self.keep(self.report)
 
-    def last_words(self) -> None:
-        """Write the report where the night does not come to it by itself."""
-        self.write()
-
     def keep(self, report: dict[str, Any]) -> dict[str, Any]:
         """Write a report beside the products where the disk takes it."""
         self.report = report

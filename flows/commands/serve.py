@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,19 +18,12 @@ from pipeline.commands.options import (
     err_console,
     settings_for,
 )
-from pipeline.files import text_digest
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
+Missed = Literal["catch-up", "skip"]
 GRACE_S = 60.0
-
-
-class Missed(StrEnum):
-    """What becomes of a night that could not begin in time."""
-
-    CATCH_UP = "catch-up"
-    SKIP = "skip"
 
 
 def serve(
@@ -41,7 +32,7 @@ def serve(
     cron: Annotated[str, typer.Option("--cron", help="When, in UTC.")] = "15 2 * * *",
     missed: Annotated[
         Missed, typer.Option("--missed", help="A night that could not begin in time: held later, or skipped.")
-    ] = Missed.CATCH_UP,
+    ] = "catch-up",
     state: Annotated[
         Path | None,
         typer.Option(
@@ -71,13 +62,14 @@ def serve(
 
 def state_folder(settings: Settings) -> Path:
     """Where the service of an archive and its products keeps what has to outlive it."""
+    from flows.tags import place_name
+
     base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-    roots = f"{settings.archive.root}\n{settings.output.root}"
-    return base / "thermal-sr" / f"{settings.archive.root.name}-{text_digest(roots)[:8]}"
+    return base / "thermal-sr" / place_name(settings)
 
 
 def _serve(tree: Settings, cron: str, missed: Missed, state: Path) -> None:
-    from flows.local_server import own_server
+    from flows.local_server import ADDRESS, own_server
     from flows.locks import locked
     from flows.stopping import STOP, StoppedError
     from flows.which_server import named_server, own_prefect, talking_to, what_is_wrong
@@ -97,12 +89,13 @@ def _serve(tree: Settings, cron: str, missed: Missed, state: Path) -> None:
         while not STOP.get().heard:
             try:
                 with own_server(state, lasting=True) as environment, talking_to(environment):
-                    _hold(tree, cron, missed, state, environment["PREFECT_API_URL"])
+                    password = f" (password in {state / ADDRESS})"
+                    _hold(tree, cron, missed, state, environment["PREFECT_API_URL"], password)
             except StoppedError:
                 return
 
 
-def _hold(tree: Settings, cron: str, missed: Missed, state: Path, url: str) -> None:
+def _hold(tree: Settings, cron: str, missed: Missed, state: Path, url: str, password: str = "") -> None:
     """Hold nights until told to end, or until the server is gone."""
     import httpx
 
@@ -111,9 +104,7 @@ def _hold(tree: Settings, cron: str, missed: Missed, state: Path, url: str) -> N
     from flows.which_server import tell_the_rest
 
     check_cron(cron)
-    service = Service(tree, cron, missed.value, state)
-    own = (state / "server.json").exists()
-    password = f" (password in {state / 'server.json'})" if own else ""
+    service = Service(tree, cron, missed, state)
     err_console.print(
         f"nights over {tree.archive.root} at cron {cron!r} (UTC), as ingest/{service.name} on "
         f"{url.removesuffix('/api')}{password}; stop with Ctrl-C",
@@ -131,18 +122,19 @@ def _hold(tree: Settings, cron: str, missed: Missed, state: Path, url: str) -> N
 
 def _print_units(tree: Settings, state: Path, cron: str, missed: Missed, told: Sequence[str]) -> None:
     from flows.systemd import Served, units
+    from flows.tags import plain_name
 
     program = str(Path(sys.executable).with_name("thermal-sr"))
     roots = [str(tree.archive.root), str(tree.output.root)]
-    schedule = ["--cron", cron, "--missed", missed.value, "--state", str(state)]
+    schedule = ["--cron", cron, "--missed", missed, "--state", str(state)]
     served = Served(
-        name=re.sub(r"[^A-Za-z0-9._-]+", "-", f"thermal-sr-{state.name}"),
+        name=plain_name(f"thermal-sr-{state.name}"),
         archive=tree.archive.root,
         folders=[tree.archive.root, tree.output.root, state],
         serve=[program, "serve", *roots, *schedule, *told],
         run=[program, "run", *roots, *told],
         cron=cron,
-        late=missed == Missed.CATCH_UP,
+        late=missed == "catch-up",
     )
     typer.echo(units(served), nl=False)
 

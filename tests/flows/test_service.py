@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prefect.settings import get_current_settings
 
 from flows.systemd import calendar_of
 from tests.fleet.nightly_service import THERMAL_SR, nightly_service
@@ -55,6 +56,17 @@ def test_a_server_that_is_named_and_does_not_answer_is_a_line_with_the_mend(tmp_
         said = service.log.read_text()
     assert "does not answer: ConnectError; start that server, or unset PREFECT_API_URL" in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_a_server_that_is_named_is_not_told_with_the_password_of_our_own(tmp_path, prefect_server):
+    url = get_current_settings().api.url
+    with nightly_service(tmp_path, write_archive(tmp_path / "archive", 1)) as service:
+        service.state.mkdir()
+        (service.state / "server.json").write_text("{}")  # of an earlier life, with a server of its own
+        service.start({"PREFECT_API_URL": url}, "--cron", "0 0 1 1 *")
+        wait_for(lambda: "Ctrl-C" in service.log.read_text(), within_s=60, what="the service to begin")
+        assert service.end(signal.SIGTERM) == 0
+        assert f"on {url.removesuffix('/api')}; stop with Ctrl-C" in " ".join(service.log.read_text().split())
 
 
 def test_a_schedule_that_is_none_is_a_line(tmp_path):
