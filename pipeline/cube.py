@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import odc.geo.xr
+import odc.geo.xr  # noqa: F401  adds `.odc` to arrays
 import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -28,10 +28,18 @@ from pyproj import CRS, Transformer
 
 from pipeline.errors import UnusableInputError
 from pipeline.figures import AREA_ERRORS
+from pipeline.grid import Grid
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
 from pipeline.products.product_files import store_in
 from pipeline.products.publish import read_record
+from pipeline.products.store.arrays import TIME_ATTRIBUTES
 from pipeline.products.store.attributes import FLAG_VARIABLE
+from pipeline.products.store.georeference import (
+    convention_attributes,
+    coordinates,
+    geospatial_attributes,
+    grid_mapping,
+)
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.scene import FLAG_NO_DATA, Record
 
@@ -97,7 +105,11 @@ def open_products(
         kept, dim="time", join="override", combine_attrs="override", coords="minimal", compat="override"
     )
     # What a store says of its own grid is not true of another.
-    cube.attrs = {key: value for key, value in cube.attrs.items() if not key.startswith(_OF_ONE_GRID)}
+    kept_attributes = {key: value for key, value in cube.attrs.items() if not key.startswith(_OF_ONE_GRID)}
+    plain = _plain(grid)
+    cube.attrs = {**kept_attributes, **geospatial_attributes(plain), **convention_attributes(plain)}
+    cube.time.attrs = dict(TIME_ATTRIBUTES)
+    cube[temperature_name(cube)].attrs.pop("actual_range", None)  # of a whole product, not of this part
     return _masked(cube, names.pop(), flags, most_sigma_k)
 
 
@@ -266,9 +278,17 @@ def _resampled(variables: xr.Dataset, name: str, grid: GeoBox) -> xr.Dataset:
 
 
 def _coordinates(grid: GeoBox) -> dict[Any, xr.DataArray]:
-    """Centers of pixels, always as y and x, so that nobody has to ask whether a grid is in degrees."""
-    found: dict[Any, xr.DataArray] = odc.geo.xr.xr_coords(grid, always_yx=True)
-    return found
+    """As a store has them: centers of pixels, always y and x, in degrees too, and the reference system."""
+    plain = _plain(grid)
+    axes = coordinates(plain).items()
+    found: dict[Any, xr.DataArray] = {
+        name: xr.DataArray(values, dims=name, attrs=attributes) for name, (values, attributes) in axes
+    }
+    return {**found, "spatial_ref": xr.DataArray(np.int32(0), attrs=grid_mapping(plain))}
+
+
+def _plain(grid: GeoBox) -> Grid:
+    return Grid(grid.crs.to_wkt(), grid.affine, *grid.shape)
 
 
 def _masked(

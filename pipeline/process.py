@@ -26,6 +26,7 @@ from pipeline.files import write_bytes, write_json
 from pipeline.grid import Window
 from pipeline.original_files import write_original_files
 from pipeline.outcomes import outcome, remark
+from pipeline.output_settings import OutputSettings
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
 from pipeline.products.product_files import ProductFiles
@@ -38,7 +39,7 @@ from pipeline.products.views.all_views import VIEWS
 from pipeline.provenance import make_manifest, outside_provenance
 from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
-from pipeline.settings import OutputSettings, Settings
+from pipeline.settings import Settings
 from pipeline.stages import Clock
 from pipeline.superres.enhance import Progress, enhance, quiet
 from pipeline.superres.judging.contract import broken_contract
@@ -230,12 +231,18 @@ def _write(
             workers=settings.run.tiles_at_a_time,
             progress=lambda done, count: clock("write", done / count),
             institution=output.institution,
-            extra_attributes={"recipe": settings.recipe.label},
+            extra_attributes={"recipe": settings.recipe.label, **_said_by_whom(output)},
             sharpened=_unsharp(output),
             scheduler=scheduler,
         )
     clock("check", 0.0)
     return summary, _check(enhancement, files.store)
+
+
+def _said_by_whom(output: OutputSettings) -> dict[str, str]:
+    """Attributes of ACDD that only a person knows."""
+    known = {"creator_name": output.creator, "publisher_name": output.publisher, "license": output.license}
+    return {name: words for name, words in known.items() if words}
 
 
 def _wants_original_files(settings: Settings) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.files import digest_of
 from pipeline.night import seen_files
+from pipeline.output_settings import OutputSettings
 from pipeline.process import process_scene, resolve_device
 from pipeline.products.product_files import store_in
 from pipeline.products.publish import read_manifest, read_provenance, read_record
@@ -26,7 +27,7 @@ from pipeline.provenance import described_device, software
 from pipeline.recipe import Recipe
 from pipeline.recipe_files import with_checked_files
 from pipeline.scene import SceneRef
-from pipeline.settings import ArchiveSettings, OutputSettings, RunSettings, Settings
+from pipeline.settings import ArchiveSettings, RunSettings, Settings
 from pipeline.text import one_line
 
 OTHER_STACK_RMS_K = 0.01

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
@@ -46,3 +46,17 @@ def in_words(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def span(text: str) -> tuple[str, str]:
+    """First and last moment that a time can mean: a whole day where only the date is known.
+
+    Exactly midnight is taken for a date alone; should it be a time, it lies in the span all the same.
+
+    Args:
+        text: UTC, ISO 8601 with Z.
+    """
+    moment = from_iso(text)
+    if (moment.hour, moment.minute, moment.second) != (0, 0, 0):
+        return text, text
+    return text, iso_utc(moment + timedelta(days=1))

@@ -13,6 +13,7 @@ from rio_cogeo.cogeo import cog_validate
 from typer.testing import CliRunner
 
 from flows.cli import app
+from pipeline.cube import open_products
 from pipeline.errors import SettingsError
 from pipeline.products.publish import publish
 from tests.products.known import make_enhancement, manifest_of, stage_product
@@ -48,6 +49,26 @@ def test_netcdf_has_the_pixels_and_the_types_of_cf(folder, store, tmp_path):
         assert made.surface_temperature.attrs["actual_range"].dtype == np.float32
         assert made.rio.crs.to_epsg() == 32633
         np.testing.assert_array_equal(made.x, store.x)
+
+
+def test_a_part_says_its_own_place_and_range(folder, store, tmp_path):
+    ends = ("lon_min", "lat_min", "lon_max", "lat_max")
+    west, south, east, north = (store.attrs[f"geospatial_{end}"] for end in ends)
+    box = f"--box={west},{south},{(west + east) / 2},{(south + north) / 2}"
+    with xarray.open_dataset(export(folder, tmp_path / "a.nc", box), decode_coords="all") as made:
+        kelvin = made.surface_temperature.values
+        assert 0 < kelvin.size < store.surface_temperature.size / 3
+        ends = made.surface_temperature.attrs["actual_range"]
+        assert ends.tolist() == [np.nanmin(kelvin), np.nanmax(kelvin)]
+        assert made.attrs["geospatial_lat_max"] < north - (north - south) / 3
+        assert made.spatial_ref.attrs["long_name"]
+        for name in ("x", "y"):
+            assert made[name].attrs["standard_name"] == f"projection_{name}_coordinate"
+        assert made.time.attrs["standard_name"] == "time"
+        assert "_FillValue" not in made.x.encoding
+        assert not [name for name in made.attrs if ":" in name]
+    cube = open_products(folder, box=tuple(float(edge) for edge in box.removeprefix("--box=").split(",")))
+    np.testing.assert_allclose(cube.attrs["spatial:transform"], tuple(cube.odc.geobox.affine)[:6])
 
 
 def test_the_store_itself_can_be_written_as_netcdf(store, tmp_path):

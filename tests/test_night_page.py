@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.night import Plan
+from pipeline.output_settings import OutputSettings
 from pipeline.pages.night_page import night_page, write_night_page
 from pipeline.products.publish import publish
 from pipeline.report import make_report, write_report
 from pipeline.scene import Record, SceneRef
-from pipeline.settings import OutputSettings, Settings
+from pipeline.settings import Settings
 from tests.browser import open_page
 from tests.products.known import make_enhancement, manifest_of, stage_product
 

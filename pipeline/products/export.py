@@ -26,12 +26,19 @@ _READ_PX = 2048  # side of the piece that is held in memory
 def write_netcdf(product: xr.Dataset, path: Path) -> None:
     """All variables as compressed NetCDF-4; numbers in attributes have the type of their variable."""
     typed = product.drop_encoding()
+    temperature = product[temperature_name(product)]
+    if bool(temperature.notnull().any()):
+        ends = [float(temperature.min()), float(temperature.max())]
+        typed[temperature.name].attrs["actual_range"] = ends
     for name in typed.variables:
-        typed[name].attrs = _typed(product[name])
+        typed[name].attrs = _typed(typed[name])
+    # CF wants no colons; its own words for the same place are in `spatial_ref`, x and y.
+    typed.attrs = {name: value for name, value in typed.attrs.items() if ":" not in name}
     packed: dict[str, Any] = {"zlib": True, "complevel": 4}
     floats = {name: product[name].dtype.kind == "f" for name in product.data_vars}
     fills = {name: {"_FillValue": np.float32(np.nan) if floats[name] else None} for name in floats}
     encoding = {name: {**packed, **fills[name]} for name in floats}
+    encoding |= {name: {"_FillValue": None} for name in ("y", "x") if name in typed.coords}
     typed.to_netcdf(path, engine="netcdf4", encoding=encoding)
 
 

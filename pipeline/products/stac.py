@@ -24,14 +24,16 @@ from pipeline.products.store.attributes import FLAG_VARIABLE, STANDARD_NAMES
 from pipeline.products.store.georeference import bounds_degrees, crs_attributes, footprint, transform_terms
 from pipeline.products.view_context import ViewContext
 from pipeline.scene import FLAG_MEANINGS, Record
+from pipeline.sun import sun_position
 from pipeline.text import one_line, plain_json
-from pipeline.times import from_iso, iso_utc
+from pipeline.times import from_iso, iso_utc, span
 
 EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+    "https://stac-extensions.github.io/view/v1.0.0/schema.json",
 ]
 FIRST_THERMAL_PICTURE = datetime(1960, 4, 1, tzinfo=UTC)  # TIROS-1; nothing we read is older
 _ZARR = "application/vnd.zarr; version=3"
@@ -66,8 +68,10 @@ def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
 def _time(context: ViewContext, record: Record) -> dict[str, Any]:
     """When it was made, and for an undated scene the span within which it was acquired."""
     processed = context.created or record.finished
-    if context.enhancement.scene.ref.acquired is not None:
-        return {"created": processed}
+    if (acquired := context.enhancement.scene.ref.acquired) is not None:
+        first, last = span(acquired)
+        known = {} if first == last else {"start_datetime": first, "end_datetime": last}
+        return {"created": processed, **known}
     start = iso_utc(FIRST_THERMAL_PICTURE)
     return {"created": processed, "start_datetime": start, "end_datetime": processed}
 
@@ -93,6 +97,7 @@ def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
         properties["proj:transform"] = list(transform_terms(grid))
     if grid.crs_wkt is not None:
         properties |= crs_attributes(grid.crs_wkt) | {"tsr:crs": crs_name(grid.crs_wkt)}
+    properties |= _published(context) | _sun(context)
     if math.isfinite(spacing := max(scene.gsd_m) / enhancement.scale):
         properties["gsd"] = spacing
     figures = {
@@ -100,6 +105,26 @@ def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
         for name, value in record.figures.items()
     }
     return {**figures, **properties}
+
+
+def _published(context: ViewContext) -> dict[str, Any]:
+    """License, and who made and published the product, as far as the settings say."""
+    output = context.settings
+    named = {"processor": output.institution, "producer": output.creator, "host": output.publisher}
+    providers = [{"name": one_line(name), "roles": [role]} for role, name in named.items() if name]
+    said = {"license": output.license, "providers": providers, "processing:facility": output.institution}
+    return {name: value for name, value in said.items() if value}
+
+
+def _sun(context: ViewContext) -> dict[str, float]:
+    """Where the sun stood over the middle of the scene; empty where time or place are not known."""
+    scene = context.enhancement.scene
+    outline, acquired = footprint(scene.grid), scene.ref.acquired
+    if outline is None or acquired is None or len(set(span(acquired))) > 1:
+        return {}
+    middle = outline.representative_point()
+    elevation, azimuth = sun_position(from_iso(acquired), middle.x, middle.y)
+    return {"view:sun_elevation": round(elevation, 2), "view:sun_azimuth": round(azimuth, 2)}
 
 
 def _assets(context: ViewContext) -> dict[str, pystac.Asset]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.output_settings import OutputSettings
 from pipeline.products.product_files import ProductFiles
 from pipeline.products.store.statistics import StoreSummary
 from pipeline.scene import Enhancement
-from pipeline.settings import OutputSettings
 
 CurvePoint = tuple[float, float, float | None]  # training step, loss, validation loss where it was measured
 

@@ -10,6 +10,7 @@ from pyproj import CRS
 
 from pipeline.files import write_json
 from pipeline.grid import Grid, Window
+from pipeline.output_settings import OutputSettings
 from pipeline.products.catalog import write_item
 from pipeline.products.layout import make_staging_folder, product_folder
 from pipeline.products.product_files import ProductFiles
@@ -17,7 +18,6 @@ from pipeline.products.store.zarr_store import write_store
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.all_views import VIEWS
 from pipeline.scene import Enhancement, Pixels, Record, Scene, SceneRef, Sensor
-from pipeline.settings import OutputSettings
 
 LABEL = "balanced-x4-0123abcd"
 CREATED = "2026-01-02T03:04:05Z"

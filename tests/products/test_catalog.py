@@ -9,14 +9,24 @@ import pytest
 import rasterio
 
 from pipeline.files import write_json
+from pipeline.output_settings import OutputSettings
 from pipeline.products.catalog import write_catalog
 from pipeline.products.publish import publish, write_record
-from pipeline.products.stac import EXTENSIONS
+from pipeline.products.stac import EXTENSIONS, make_item
 from pipeline.scene import Record, SceneRef
-from tests.products.known import CREATED, GRIDS, LABEL, make_enhancement, manifest_of, stage_product
+from tests.products.known import (
+    CREATED,
+    GRIDS,
+    LABEL,
+    make_context,
+    make_enhancement,
+    make_record,
+    manifest_of,
+    stage_product,
+)
 
 # The parts of the extensions that we use, written down from their specifications (projection 2, raster 2,
-# file 2.1, processing 1.2): what a validator with network would check.
+# file 2.1, processing 1.2, view 1.0): what a validator with network would check.
 FIELDS = {
     "type": "object",
     "properties": {
@@ -30,10 +40,13 @@ FIELDS = {
         "processing:lineage": {"type": "string"},
         "processing:datetime": {"type": "string", "pattern": "Z$"},
         "processing:software": {"type": "object", "additionalProperties": {"type": "string"}},
+        "processing:facility": {"type": "string"},
+        "view:sun_elevation": {"type": "number", "minimum": -90, "maximum": 90},
+        "view:sun_azimuth": {"type": "number", "minimum": 0, "maximum": 360},
         "nodata": {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]},
         "bands": {"type": "array", "items": {"$ref": "#/definitions/fields"}},
     },
-    "patternProperties": {"^(?!(proj|raster|file|processing):)": {}},
+    "patternProperties": {"^(?!(proj|raster|file|processing|view):)": {}},
     "additionalProperties": False,
 }
 EXTENSION_SCHEMA = {
@@ -84,6 +97,29 @@ def test_an_item_states_grid_time_and_figures(tmp_path):
     assert properties["proj:transform"] == [17.5, 0, 399960, 0, -17.5, 5300040]
     assert properties["datetime"] == "2024-07-28T20:40:25Z"
     assert (properties["tsr:gain"], properties["gsd"], properties["created"]) == (0.5, 17.5, CREATED)
+
+
+def test_an_item_says_where_the_sun_stood_and_who_made_it(tmp_path):
+    enhancement = make_enhancement()
+    said = OutputSettings(institution="An institute", creator="Ada", publisher="A host", license="CC-BY-4.0")
+    context = make_context(enhancement, tmp_path, settings=said)
+    item = make_item(context, make_record(enhancement, tmp_path / "a" / "b", tmp_path))
+    validate(item)
+    properties = item["properties"]
+    assert properties["view:sun_elevation"] == pytest.approx(-15.3, abs=0.3)  # Austria, 20:40 UTC in July
+    assert properties["license"] == "CC-BY-4.0"
+    assert [(one["name"], one["roles"]) for one in properties["providers"]] == [
+        ("An institute", ["processor"]),
+        ("Ada", ["producer"]),
+        ("A host", ["host"]),
+    ]
+
+
+def test_an_item_of_a_date_alone_lasts_a_day(tmp_path):
+    properties = item_of(publish_one(tmp_path, acquired="2019-11-01T00:00:00Z"))["properties"]
+    assert properties["start_datetime"] == "2019-11-01T00:00:00Z"
+    assert properties["end_datetime"] == "2019-11-02T00:00:00Z"
+    assert "view:sun_elevation" not in properties
 
 
 def test_an_undated_item_says_when_it_was_acquired_at_the_latest(tmp_path):

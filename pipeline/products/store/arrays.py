@@ -11,7 +11,13 @@ from zarr.errors import ZarrUserWarning
 
 from pipeline.grid import Grid
 from pipeline.products.store.georeference import coordinates, grid_mapping
-from pipeline.times import from_iso
+from pipeline.times import from_iso, span
+
+TIME_ATTRIBUTES = {
+    "standard_name": "time",
+    "long_name": "time of acquisition",
+    "units_metadata": "leap_seconds: none",
+}
 
 
 def create_array(
@@ -56,13 +62,23 @@ def write_coordinates(group: zarr.Group, grid: Grid, *, acquired: str | None) ->
         _write_scalar(group, "spatial_ref", value=0, dtype="int32", described=mapping)
     if acquired is not None:
         described = {
-            "standard_name": "time",
-            "long_name": "time of acquisition",
+            **TIME_ATTRIBUTES,
             "units": "seconds since 1970-01-01T00:00:00Z",
             "calendar": "standard",
         }
-        seconds = round(from_iso(acquired).timestamp())
-        _write_scalar(group, "time", value=seconds, dtype="int64", described=described)
+        bounds = [round(from_iso(end).timestamp()) for end in span(acquired)]
+        if bounds[0] != bounds[1]:
+            described["bounds"] = "time_bounds"
+            array = group.create_array(
+                "time_bounds",
+                shape=(2,),
+                dtype="int64",
+                fill_value=0,
+                dimension_names=("bounds",),
+                config={"write_empty_chunks": True},
+            )
+            array[:] = bounds
+        _write_scalar(group, "time", value=bounds[0], dtype="int64", described=described)
 
 
 def _write_scalar(group: zarr.Group, name: str, *, value: int, dtype: str, described: dict[str, Any]) -> None:

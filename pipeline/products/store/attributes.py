@@ -15,9 +15,10 @@ import numpy as np
 from xarray.backends.zarr import FillValueCoder
 
 from pipeline.figures import AREA_ERRORS
-from pipeline.products.store.georeference import bounds_degrees, convention_attributes, footprint
+from pipeline.products.store.georeference import convention_attributes, geospatial_attributes
 from pipeline.scene import FLAG_MEANINGS, FLAG_NO_DATA, Enhancement, Quantity
 from pipeline.text import one_line, plain_json
+from pipeline.times import span
 
 # Quantity to the CF standard name, which is also the variable's name.
 STANDARD_NAMES: Mapping[Quantity, str] = {
@@ -38,6 +39,7 @@ def temperature_attributes(enhancement: Enhancement) -> dict[str, Any]:
     return {
         "standard_name": name,
         "long_name": f"{name.replace('_', ' ')}, enlarged x{enhancement.scale}",
+        "units_metadata": "temperature: on_scale",
         "cell_methods": "area: mean",
         "comment": "A finer grid is not a finer measurement: blurred and averaged as the sensor does it, "
         "this is the scene within its noise; finer detail is estimated.",
@@ -53,6 +55,7 @@ def uncertainty_attributes(enhancement: Enhancement) -> dict[str, Any]:
     return {
         "standard_name": f"{name} standard_error",
         "long_name": f"standard error of {name.replace('_', ' ')}",
+        "units_metadata": "temperature: difference",
         "comment": "Of single pixels: where it is large, from the scene's self-test one scale up; its level, "
         "from the scene's finest octaves, sure to a factor of about 1.5. Errors of neighbors are not "
         "independent: over whole scene pixels they cancel faster than independent ones would, see "
@@ -95,6 +98,7 @@ def learned_attributes(enhancement: Enhancement) -> dict[str, Any]:
     """Of what the network added; a difference of temperatures, for which there is no standard name."""
     return {
         "long_name": "temperature minus the same without the network",
+        "units_metadata": "temperature: difference",
         "comment": "What a network chose. The rest of the difference to bicubic follows from the sensor's "
         "blur and from the measurement.",
         "coverage_content_type": "auxiliaryInformation",
@@ -150,8 +154,9 @@ def group_attributes(
     if institution:
         attributes["institution"] = institution
     if scene.ref.acquired is not None:
-        attributes |= {"time_coverage_start": scene.ref.acquired, "time_coverage_end": scene.ref.acquired}
-    grid = {**_geospatial(enhancement), **convention_attributes(enhancement.grid)}
+        first, last = span(scene.ref.acquired)
+        attributes |= {"time_coverage_start": first, "time_coverage_end": last}
+    grid = {**geospatial_attributes(enhancement.scene.grid), **convention_attributes(enhancement.grid)}
     return {**attributes, **grid, **{key: plain_json(value) for key, value in extra.items()}}
 
 
@@ -167,16 +172,3 @@ def _shared(enhancement: Enhancement) -> dict[str, Any]:
     if scalars:
         attributes["coordinates"] = " ".join(scalars)
     return attributes
-
-
-def _geospatial(enhancement: Enhancement) -> dict[str, Any]:
-    outline = footprint(enhancement.scene.grid)
-    if outline is None:
-        return {}
-    west, south, east, north = bounds_degrees(outline)
-    return {
-        "geospatial_lon_min": west,
-        "geospatial_lat_min": south,
-        "geospatial_lon_max": east,
-        "geospatial_lat_max": north,
-    }

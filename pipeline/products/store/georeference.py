@@ -110,6 +110,15 @@ def bounds_degrees(outline: Polygon | MultiPolygon) -> tuple[float, float, float
     return west, south, east, north
 
 
+def geospatial_attributes(grid: Grid) -> dict[str, float]:
+    """The bounds of a grid in degrees, in the words of ACDD; empty where its place is unknown."""
+    outline = footprint(grid)
+    if outline is None:
+        return {}
+    names = ("geospatial_lon_min", "geospatial_lat_min", "geospatial_lon_max", "geospatial_lat_max")
+    return dict(zip(names, bounds_degrees(outline), strict=True))
+
+
 def _outline(grid: Grid) -> Float64[NDArray[np.float64], "n 2"]:
     """Map coordinates (x, y) along the border, first point repeated."""
     along = np.linspace(0, 1, _FOOTPRINT_STEPS, endpoint=False)

@@ -335,3 +335,16 @@ def test_the_grid_of_a_store_is_the_refined_one():
     assert enhancement.grid == Grid(
         enhancement.scene.grid.crs_wkt, enhancement.grid.transform, 24 * 8, 20 * 8
     )
+
+
+@pytest.mark.parametrize("acquired", ["2024-07-28T20:40:25Z", "2019-11-01T00:00:00Z"])
+def test_a_date_alone_has_bounds_of_a_day(tmp_path, acquired):
+    write_known(make_enhancement(acquired=acquired), tmp_path / "a.zarr")
+    with open_store(tmp_path / "a.zarr") as store:
+        alone = acquired.endswith("T00:00:00Z")
+        assert ("time_bounds" in store.coords) == alone
+        assert store.time.attrs["units_metadata"] == "leap_seconds: none"
+        if alone:
+            days = store.time_bounds.values.astype("datetime64[D]").astype(str).tolist()
+            assert days == ["2019-11-01", "2019-11-02"]
+            assert store.attrs["time_coverage_end"] == "2019-11-02T00:00:00Z"

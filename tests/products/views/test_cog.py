@@ -3,8 +3,8 @@ import pytest
 import rasterio
 
 from pipeline.grid import Window
+from pipeline.output_settings import OutputSettings
 from pipeline.products.views.cog import write_cogs
-from pipeline.settings import OutputSettings
 from tests.products.known import make_context, make_enhancement
 
 SHAPE = (200, 160)  # at x4 more than one block, so that there are overviews

@@ -3,10 +3,10 @@ import pytest
 from PIL import Image
 
 from pipeline.grid import Window
+from pipeline.output_settings import OutputSettings
 from pipeline.products.views.overview import array_reader, enlarged_reader, shrink, shrink_factor
 from pipeline.products.views.palette import ColorScale, color_scale, palette_bytes
 from pipeline.products.views.pictures import write_pictures
-from pipeline.settings import OutputSettings
 from tests.products.known import make_context, make_enhancement
 
 
