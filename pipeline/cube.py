@@ -288,7 +288,7 @@ def _coordinates(grid: GeoBox) -> dict[Any, xr.DataArray]:
 
 
 def _plain(grid: GeoBox) -> Grid:
-    return Grid(grid.crs.to_wkt(), grid.affine, *grid.shape)
+    return Grid(CRS.from_user_input(str(grid.crs)).to_wkt(), grid.affine, *grid.shape)
 
 
 def _masked(
