@@ -57,14 +57,12 @@ class Ran:
         pixels: Of the scene.
         seconds: By stage.
         size: Bytes of the product.
-        memory_mib: Most memory of the process; 0 where it is not known.
         gpu_memory_mib: Most memory of the GPU; 0 without one.
     """
 
     pixels: float
     seconds: Mapping[str, float]
     size: float
-    memory_mib: float = 0.0
     gpu_memory_mib: float = 0.0
 
 
@@ -76,7 +74,6 @@ class Forecast:
         seconds: Of a scene, from its files to its product.
         stages: The same for each stage.
         size: Bytes of a product.
-        memory_mib: Memory of the process.
         gpu_memory_mib: Memory of the GPU.
         records: Number of records that it was learned from.
         error_fraction: Mean error of the seconds of scenes that were left out of the fit, as a share; NaN
@@ -87,7 +84,6 @@ class Forecast:
     seconds: Line
     stages: Mapping[str, Line]
     size: Line
-    memory_mib: Line
     gpu_memory_mib: Line
     records: int
     error_fraction: float
@@ -234,7 +230,7 @@ def forecast_of(ran: Sequence[Ran], *, scale: int, of_recipe: bool = True) -> Fo
         fine = scale**2
         guess = Line(GUESS_S[0], GUESS_S[1] * fine)
         size = Line(GUESS_BYTES[0], GUESS_BYTES[1] * fine)
-        return Forecast(guess, {}, size, Line(0, 0), Line(0, 0), 0, float("nan"), of_recipe)
+        return Forecast(guess, {}, size, Line(0, 0), 0, float("nan"), of_recipe)
     pixels = np.array([each.pixels for each in ran])
     total = np.array([sum(each.seconds.values()) for each in ran])
     stages = sorted({name for each in ran for name in each.seconds})
@@ -244,7 +240,6 @@ def forecast_of(ran: Sequence[Ran], *, scale: int, of_recipe: bool = True) -> Fo
             name: fit(pixels, np.array([each.seconds.get(name, 0.0) for each in ran])) for name in stages
         },
         size=fit(pixels, np.array([float(each.size) for each in ran])),
-        memory_mib=fit(pixels, np.array([each.memory_mib for each in ran])),
         gpu_memory_mib=fit(pixels, np.array([each.gpu_memory_mib for each in ran])),
         records=len(ran),
         error_fraction=error_fraction(pixels, total),
@@ -305,12 +300,10 @@ def _told(folders: Sequence[Path]) -> Iterator[Ran]:
             size = sum(int(size) for size, _ in files.values())
         except (DamagedProductError, OSError, ValueError, KeyError, TypeError):
             continue
-        pixels, memory, gpu = (
-            float(record.figures.get(name) or 0)
-            for name in ("scene_pixels", "peak_memory_mib", "peak_gpu_memory_mib")
-        )
+        names = ("scene_pixels", "peak_gpu_memory_mib")
+        pixels, gpu = (float(record.figures.get(name) or 0) for name in names)
         if pixels and record.timings_s:
-            yield Ran(pixels, record.timings_s, size, memory, gpu)
+            yield Ran(pixels, record.timings_s, size, gpu)
 
 
 def _made(folder: Path) -> float:

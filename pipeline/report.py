@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -35,92 +35,6 @@ REPORT_SCHEMA = "thermal-sr night report 2"
 OPEN_FOR = timedelta(days=7)  # reports that are older are not completed any more
 
 
-@dataclass(frozen=True)
-class Report:
-    """Every input of the night and how it ended.
-
-    Attributes:
-        run_id: Names this run; part of the file name.
-        started: UTC, ISO 8601.
-        finished: UTC, ISO 8601.
-        recipe: Label of the recipe.
-        records: One for each scene that this run worked on.
-        plan: What had been found.
-        dispatched: Scenes handed to other workers, whose records come later.
-        faults: What ended the night before all scenes were run or handed out, a line each.
-        ended_by: Name of the signal that told the night to end, or "".
-    """
-
-    run_id: str
-    started: str
-    finished: str
-    recipe: str
-    records: tuple[Record, ...]
-    plan: Plan
-    dispatched: tuple[SceneRef, ...] = ()
-    faults: tuple[str, ...] = ()
-    ended_by: str = ""
-
-    @property
-    def left(self) -> tuple[SceneRef, ...]:
-        """Scenes that were to be done and were neither run nor handed out: the next night takes them."""
-        taken = {ref.scene_id for ref in (*self.dispatched, *(record.ref for record in self.records))}
-        return tuple(ref for ref in self.plan.todo if ref.scene_id not in taken)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Inputs by outcome; they sum to `found`."""
-        counts = dict.fromkeys(("done", "fell back", "skipped", "refused", "failed"), 0)
-        for record in self.records:
-            counts[record.status] += 1
-        return {
-            **counts,
-            "dispatched": len(self.dispatched),
-            "left for the next run": len(self.left),
-            "already done": len(self.plan.done),
-            "ended earlier": len(self.plan.ended),
-            "waiting": len(self.plan.waiting),
-            "duplicates": len(self.plan.duplicates),
-            "left out": len(self.plan.left_out),
-            "no scenes": sum(self.plan.no_scenes.values()),
-        }
-
-    @property
-    def found(self) -> int:
-        """All inputs that were looked at."""
-        return self.plan.found
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON for people's tools."""
-        return {
-            "schema": REPORT_SCHEMA,
-            "run_id": self.run_id,
-            "started": self.started,
-            "finished": self.finished,
-            "complete": not self.dispatched,
-            "recipe": self.recipe,
-            "found": self.found,
-            "counts": self.counts,
-            "ended_by": self.ended_by,
-            "faults": list(self.faults),
-            "scenes": [record.to_json() for record in self.records],
-            "dispatched": [ref.to_json() for ref in self.dispatched],
-            "left": [ref.to_json() for ref in self.left],
-            "failed_before": [
-                {"scene_id": record.ref.scene_id, "reason": record.reason, "finished": record.finished}
-                for record in self.plan.failed_before
-            ],
-            "already_done": [
-                {"scene_id": ref.scene_id, "product": product} for ref, product in self.plan.done
-            ],
-            "ended_earlier": [record.to_json() for record in self.plan.ended],
-            "waiting": [{"file": path, "reason": reason} for path, reason in self.plan.waiting],
-            "duplicates": [{"file": path, "same_as": other} for path, other in self.plan.duplicates],
-            "no_scenes": dict(self.plan.no_scenes),
-            "left_out": [{"file": path, "reason": reason} for path, reason in self.plan.left_out],
-        }
-
-
 def make_report(
     run_id: str,
     started: datetime,
@@ -132,18 +46,56 @@ def make_report(
     faults: Sequence[str] = (),
     ended_by: str = "",
 ) -> dict[str, Any]:
-    """The report of a run that ends now, as plain JSON."""
-    return Report(
-        run_id=run_id,
-        started=iso_utc(started),
-        finished=now_utc(),
-        recipe=settings.recipe.label,
-        records=tuple(records),
-        plan=plan,
-        dispatched=tuple(dispatched),
-        faults=tuple(faults),
-        ended_by=ended_by,
-    ).to_json()
+    """The report of a run that ends now, as plain JSON; its "counts" sum to "found".
+
+    Args:
+        run_id: Names this run; part of the file name.
+        started: UTC.
+        settings: The whole tree.
+        plan: What had been found. Scenes to be done that were neither run nor handed out are "left".
+        records: One for each scene that this run worked on.
+        dispatched: Scenes handed to other workers, whose records come later.
+        faults: What ended the night before all scenes were run or handed out, a line each.
+        ended_by: Name of the signal that told the night to end, or "".
+    """
+    taken = {ref.scene_id for ref in (*dispatched, *(record.ref for record in records))}
+    left = [ref for ref in plan.todo if ref.scene_id not in taken]
+    counts = Counter(record.status for record in records)
+    return {
+        "schema": REPORT_SCHEMA,
+        "run_id": run_id,
+        "started": iso_utc(started),
+        "finished": now_utc(),
+        "complete": not dispatched,
+        "recipe": settings.recipe.label,
+        "found": plan.found,
+        "counts": {
+            **{status: counts[status] for status in get_args(Status)},
+            "dispatched": len(dispatched),
+            "left for the next run": len(left),
+            "already done": len(plan.done),
+            "ended earlier": len(plan.ended),
+            "waiting": len(plan.waiting),
+            "duplicates": len(plan.duplicates),
+            "left out": len(plan.left_out),
+            "no scenes": sum(plan.no_scenes.values()),
+        },
+        "ended_by": ended_by,
+        "faults": list(faults),
+        "scenes": [record.to_json() for record in records],
+        "dispatched": [ref.to_json() for ref in dispatched],
+        "left": [ref.to_json() for ref in left],
+        "failed_before": [
+            {"scene_id": record.ref.scene_id, "reason": record.reason, "finished": record.finished}
+            for record in plan.failed_before
+        ],
+        "already_done": [{"scene_id": ref.scene_id, "product": product} for ref, product in plan.done],
+        "ended_earlier": [record.to_json() for record in plan.ended],
+        "waiting": [{"file": path, "reason": reason} for path, reason in plan.waiting],
+        "duplicates": [{"file": path, "same_as": other} for path, other in plan.duplicates],
+        "no_scenes": dict(plan.no_scenes),
+        "left_out": [{"file": path, "reason": reason} for path, reason in plan.left_out],
+    }
 
 
 def completed(report: Mapping[str, Any], settings: Settings, lost: Mapping[str, str] = {}) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
+from pipeline.raster import split_pixels
 from pipeline.recipe import Recipe
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.method import Method, Picture
@@ -26,7 +27,7 @@ from pipeline.superres.networks import build_network, count_parameters
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
 from pipeline.superres.networks.measure import require_memory
 from pipeline.superres.prior.weights import Prior
-from pipeline.superres.sensing.holes import fill_nearest, refine_mask
+from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
 from pipeline.superres.training.loop import TrainingReport, train
@@ -137,7 +138,7 @@ def _finer_versions(prepared: Prepared, recipe: Recipe, device: torch.device) ->
             finer=found,
         )
         method = compose_method(now, step, base=base, detail=detail, device=device)
-        found.append((method(picture, picture.window).hr, refine_mask(seen, scale)))
+        found.append((method(picture, picture.window).hr, split_pixels(seen, scale)))
     return found
 
 

@@ -42,7 +42,7 @@ from pipeline.superres.judging.contract import consistency_figures
 from pipeline.superres.judging.error_model import ErrorModel
 from pipeline.superres.judging.selftest import activity, enlarge_smoothly
 from pipeline.superres.prior.weights import Prior
-from pipeline.superres.sensing.holes import near_border, near_missing, refine_mask
+from pipeline.superres.sensing.holes import near_border, near_missing
 from pipeline.superres.sensing.prepare import Prepared, prepare
 from pipeline.superres.training.state import Checkpoint
 
@@ -145,7 +145,7 @@ class _Compute:
     def __call__(self, window: Window) -> Pixels:
         """Fine pixels of a window of the scene, in kelvin."""
         scale = self.method.scale
-        valid = refine_mask(self.picture.valid[window.slices], scale)
+        valid = split_pixels(self.picture.valid[window.slices], scale)
         flag = split_pixels(self.flags[window.slices], scale)
         if not valid.any():  # a scene cut from a swath may be empty for the most part
             nothing = np.full(valid.shape, np.nan, dtype=np.float32)

@@ -34,13 +34,6 @@ def fill_nearest(temperature: Float32[NDArray[np.float32], "y x"]) -> Float32[ND
     return raster.fill_nearest(temperature.astype(np.float32, copy=False))
 
 
-def refine_mask(
-    valid: Bool[NDArray[np.bool_], "y x"], scale: int
-) -> Bool[NDArray[np.bool_], "fine_y fine_x"]:
-    """(y, x) mask on the fine grid, (scale * y, scale * x): every pixel is split, none changes its mind."""
-    return raster.split_pixels(valid, scale)
-
-
 def near_missing(valid: Bool[NDArray[np.bool_], "y x"], reach_px: int) -> Bool[NDArray[np.bool_], "y x"]:
     """(y, x), true for valid pixels with a missing one at most `reach_px` rows and columns away."""
     if reach_px < 1 or valid.all():

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import SkippedSceneError
-from pipeline.superres.sensing.holes import fill_nearest, near_border, near_missing, refine_mask
+from pipeline.raster import split_pixels
+from pipeline.superres.sensing.holes import fill_nearest, near_border, near_missing
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 masks = arrays(np.bool_, shapes)
@@ -55,7 +56,7 @@ def test_a_scene_without_valid_pixels_is_skipped():
 
 @given(valid=masks, scale=st.sampled_from([2, 4, 8]))
 def test_a_valid_pixel_stays_valid_and_a_missing_one_missing(valid, scale):
-    fine = refine_mask(valid, scale)
+    fine = split_pixels(valid, scale)
     blocks = fine.reshape(valid.shape[0], scale, valid.shape[1], scale)
     np.testing.assert_array_equal(blocks.all(axis=(1, 3)), valid)
     np.testing.assert_array_equal(blocks.any(axis=(1, 3)), valid)
