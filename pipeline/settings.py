@@ -37,13 +37,19 @@ class ProductRule(Branch):
     valid_max_k: float | None = Field(None, description="Hotter is no data; kelvin.")
     mask: tuple[str, str] | None = Field(
         None,
-        description="GeoTIFF beside the scene's that says what is no data: a part of the scene's name, and "
-        'what the mask\'s has in its place, e.g. ["_LST", "_QC"].',
+        description="GeoTIFF beside the scene's, or variable beside a NetCDF's, that says what is no data: a "
+        'part of the scene\'s name, and what the mask\'s has in its place, e.g. ["_LST", "_QC"].',
     )
     mask_bits: tuple[Annotated[int, Field(ge=0, le=31)], ...] = Field(
         (), description="Bits of the mask, from 0, of which any means no data."
     )
     mask_values: tuple[int, ...] = Field((), description="Numbers of the mask that mean no data.")
+    most_uncertain_k: float | None = Field(
+        None,
+        gt=0,
+        description="Pixels that their product calls more uncertain are no data: Landsat's ST_QA, ECOSTRESS' "
+        "LST_err, and in a NetCDF the variable that is named so; kelvin.",
+    )
     crs: str | None = Field(
         None,
         description='Reference system, e.g. "EPSG:32633"; with transform or bounds where it has no place.',

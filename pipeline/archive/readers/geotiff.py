@@ -47,9 +47,14 @@ def load(ref: SceneRef, settings: ArchiveSettings) -> Raster:
     rule = product_rule(path, settings)
     raster = read_geotiff(path, settings, rule)
     masks = masks_beside(path.name, [Path(file).name for file in ref.files[1:]], rule)
+    if rule is not None and rule.most_uncertain_k is not None and all(mask.most is None for mask in masks):
+        raise UnusableInputError(
+            "most_uncertain_k wants the ST_QA or LST_err of its product beside it; none is there"
+        )
     for mask in masks:
         numbers = read_geotiff(path.with_name(mask.name), settings).values
-        if numbers.shape != raster.values.shape or numbers.dtype.kind not in "iu":
+        kinds = "iu" if mask.most is None else "iuf"
+        if numbers.shape != raster.values.shape or numbers.dtype.kind not in kinds:
             raise UnusableInputError(
                 f"its mask {shortened(mask.name)} is {numbers.shape} pixels of {numbers.dtype.name}; "
                 f"integers in {raster.values.shape} pixels are wanted"

@@ -6,14 +6,14 @@ Product readers use `scene_of` with the names and masks that they know of.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
 
 from pipeline.archive.decode import Stored, stated
@@ -33,12 +33,14 @@ from pipeline.archive.formats.netcdf import (
     variables,
 )  # fmt: skip
 from pipeline.archive.make_scene import Profile, make_scene
+from pipeline.archive.masks import ruled_mask
 from pipeline.archive.names import parse_time, time_of_name
 from pipeline.archive.placement import Placement
 from pipeline.archive.product_rules import product_rule
 from pipeline.archive.sensors import sensor_in_text
+from pipeline.errors import UnusableInputError
 from pipeline.scene import Scene, SceneRef
-from pipeline.settings import ArchiveSettings
+from pipeline.settings import ArchiveSettings, ProductRule
 from pipeline.text import shortened
 
 SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5", ".hdf"})
@@ -46,6 +48,7 @@ _TELLING = (
     "platform", "platform_ID", "instrument", "instrument_type", "instrument_name", "sensor", "sensor_name",
     "product_type", "title", "source", "id", "ShortName", "dataset_name",
 )  # fmt: skip
+_UNCERTAIN = ("_uncertainty", "_err", "_standard_error")
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,9 @@ def scene_of(
     scaling = picture.scale, picture.offset
     facts = {"units": "attribute", **stated("attributes", scaling=scaling, fills=picture.fills)}
     missing = picture.missing
-    quality = quality or _quality_beside(dataset, variable)
-    if quality is not None and (unusable := _unusable(dataset, variable, quality, settings)) is not None:
-        missing = unusable if missing is None else missing | unusable
-        facts["mask"] = quality.words
+    for masked, words in _masks(dataset, variable, quality, rule, settings):
+        missing = masked if missing is None else missing | masked
+        facts["mask"] = "; ".join(filter(None, [facts.get("mask"), words]))
     facts["variable"] = f"{shortened(variable.name, 60)} ({decided_by})"
     stored = Stored(
         picture.values, shortened(variable.name, 60), missing, picture.scale, picture.offset, picture.units,
@@ -128,16 +130,63 @@ def scene_of(
     return stored, placement, profile
 
 
+def _masks(
+    dataset: netCDF4.Dataset,
+    variable: Variable,
+    quality: QualityFlags | None,
+    rule: ProductRule | None,
+    settings: ArchiveSettings,
+) -> Iterator[tuple[Bool[NDArray[np.bool_], "y x"], str]]:
+    """What is no data by a person's rule or by the product's flags, and in whose words."""
+    ruled = None if rule is None else ruled_mask(variable.name, rule)
+    if ruled is not None:
+        if (numbers := _beside(dataset, variable, ruled.name, settings)) is None:
+            raise UnusableInputError(
+                f"has no {shortened(ruled.name, 60)} of its picture's size to mask it by"
+            )
+        yield ruled.missing(numbers), ruled.words
+    else:
+        quality = quality or _quality_beside(dataset, variable)
+        if quality is not None and (found := _unusable(dataset, variable, quality, settings)) is not None:
+            yield found, quality.words
+    if rule is not None and rule.most_uncertain_k is not None:
+        yield _too_uncertain(dataset, variable, rule.most_uncertain_k, settings), "most_uncertain_k"
+
+
+def _too_uncertain(
+    dataset: netCDF4.Dataset, variable: Variable, most_k: float, settings: ArchiveSettings
+) -> Bool[NDArray[np.bool_], "y x"]:
+    there = variables(dataset)
+    for ending in _UNCERTAIN:
+        told = there.get(f"{variable.name}{ending}")
+        if told is not None and told.shape[-2:] == variable.shape[-2:]:
+            picture = packed(told, settings)
+            kelvin = picture.values.astype(np.float64) * picture.scale + picture.offset
+            known: Bool[NDArray[np.bool_], "y x"] = (kelvin >= 0) & (kelvin <= most_k)
+            return ~known | np.isin(picture.values, picture.fills)
+    names = ", ".join(f"{variable.name}{ending}" for ending in _UNCERTAIN)
+    raise UnusableInputError(f"most_uncertain_k wants one of {shortened(names)}; none is there")
+
+
+def _beside(
+    dataset: netCDF4.Dataset, variable: Variable, name: str, settings: ArchiveSettings
+) -> Shaped[NDArray[np.generic], "y x"] | None:
+    """The numbers of another variable with the picture's shape; None where there is none."""
+    flags = variables(dataset).get(name)
+    shape = variable.shape[-2:]
+    if flags is None or flags.shape[-2:] != shape or flags.size != shape[0] * shape[1]:
+        return None
+    return stored_numbers(flags, settings).reshape(shape)
+
+
 def _unusable(
     dataset: netCDF4.Dataset, variable: Variable, quality: QualityFlags, settings: ArchiveSettings
 ) -> Bool[NDArray[np.bool_], "y x"] | None:
     """(y, x) true where the flag is not one of the usable; None where the dataset has no such flags."""
-    flags = variables(dataset).get(quality.variable)
-    shape = variable.shape[-2:]
-    if flags is None or flags.shape[-2:] != shape or flags.size != shape[0] * shape[1]:
+    if (numbers := _beside(dataset, variable, quality.variable, settings)) is None:
         return None
-    numbers = stored_numbers(flags, settings).reshape(shape)
-    told = unusable(numbers, attributes(flags)) if quality.own_words else None
+    own_words = attributes(variables(dataset)[quality.variable])
+    told = unusable(numbers, own_words) if quality.own_words else None
     if told is not None:
         return told
     if quality.field:

@@ -2,6 +2,7 @@
 
 Files of several brightness temperatures and a sea surface temperature are common: the
 product's own variable counts, else S8 (10.85 um), the cleanest window by day and night.
+Clouds over land and sea of low quality are no data.
 The agency's swath folders (.SEN3) have no grid and are refused with that reason.
 """
 
@@ -20,6 +21,12 @@ from pipeline.settings import ArchiveSettings
 
 _NAME = re.compile(r"SLSTR|^S3[A-D]_SL_[12]_")
 _WANTED = ("LST", "sea_surface_temperature", "S8_BT_in", "brightness_temperature_channel_2")
+# SLSTR Land Handbook: the probabilistic cloud mask, or the older summary of tests where it is not there
+_CLOUD = (
+    netcdf.QualityFlags("bayes_in", (0,), "bayes_in, single_moderate", field=2),
+    netcdf.QualityFlags("confidence_in", (0,), "confidence_in, summary_cloud", field=1 << 14),
+)
+_SEA = netcdf.QualityFlags("quality_level", (2, 3, 4, 5), "quality_level below 2")
 _CHANNELS = {
     "brightness_temperature_channel_1": "S7",
     "brightness_temperature_channel_2": "S8",
@@ -44,7 +51,11 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
             "is a swath: its coordinates lie per pixel in another file; resample it to a grid first"
         )
     with open_netcdf(path) as dataset:
-        stored, placement, profile = netcdf.scene_of(dataset, ref, settings, _WANTED)
+        land = "LST" in dataset.variables
+        quality = next((each for each in _CLOUD if each.variable in dataset.variables), None)
+        stored, placement, profile = netcdf.scene_of(
+            dataset, ref, settings, _WANTED, quality if land else _SEA
+        )
     told = re.match(r"(S[789])_BT", stored.variable)
     band = told[1] if told else _CHANNELS.get(stored.variable)
     profile = replace(profile, source="product profile", sensor="SLSTR", band=band)
