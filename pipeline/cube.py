@@ -13,7 +13,7 @@ result says which.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
 from pyproj import CRS, Transformer
 
-from pipeline.errors import UnusableInputError
+from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.figures import AREA_ERRORS
 from pipeline.grid import Grid
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
@@ -40,7 +40,7 @@ from pipeline.products.store.georeference import (
     geospatial_attributes,
     grid_mapping,
 )
-from pipeline.products.store.zarr_store import open_store, temperature_name
+from pipeline.products.store.zarr_store import check_complete, open_store, temperature_name
 from pipeline.scene import FLAG_NO_DATA, Record
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ def open_products(
         along `time` and `area` (in scene pixels) `error_of_mean_k`, as the product's self-test found it.
 
     Raises:
+        DamagedProductError: The one product is damaged; of many it is named in a warning and left out.
         UnusableInputError: Nothing fits, several recipes do, quantities differ, or a grid has no place.
     """
     found = _choose(Path(place), recipe, since, until)
@@ -105,9 +106,9 @@ def open_products(
         kept, dim="time", join="override", combine_attrs="override", coords="minimal", compat="override"
     )
     # What a store says of its own grid is not true of another.
-    kept_attributes = {key: value for key, value in cube.attrs.items() if not key.startswith(_OF_ONE_GRID)}
+    told = {key: value for key, value in cube.attrs.items() if not key.startswith(_OF_ONE_GRID)}
     plain = _plain(grid)
-    cube.attrs = {**kept_attributes, **geospatial_attributes(plain), **convention_attributes(plain)}
+    cube.attrs = {**told, **geospatial_attributes(plain), **convention_attributes(plain)}
     cube.time.attrs = dict(TIME_ATTRIBUTES)
     cube[temperature_name(cube)].attrs.pop("actual_range", None)  # of a whole product, not of this part
     return _masked(cube, names.pop(), flags, most_sigma_k)
@@ -121,7 +122,7 @@ def _choose(place: Path, recipe: str, since: str | None, until: str | None) -> l
         folders = [place]
     else:
         folders = list(published_folders(_recipe_under(place, recipe)))
-    found = [_Found(folder, read_record(folder)) for folder in folders]
+    found = list(_readable(folders))
     if since or until:
         dated = [one for one in found if one.record.ref.acquired]
         if len(dated) < len(found):
@@ -134,6 +135,18 @@ def _choose(place: Path, recipe: str, since: str | None, until: str | None) -> l
     if not found:
         raise UnusableInputError(f"{place}: no product there{' within these days' if since or until else ''}")
     return sorted(found, key=lambda one: (one.record.ref.acquired or "9999", one.folder.name))
+
+
+def _readable(folders: Sequence[Path]) -> Iterator[_Found]:
+    """Products whose record and store can be read; of many, a damaged one is named and left out."""
+    for folder in folders:
+        try:
+            check_complete(store_in(folder))
+            yield _Found(folder, read_record(folder))
+        except DamagedProductError as error:
+            if len(folders) == 1:
+                raise
+            log.warning("%s; left out, `redo --damaged` has it made again", error)
 
 
 def _recipe_under(place: Path, recipe: str) -> Path:
@@ -255,7 +268,9 @@ def _moved(variables: xr.Dataset, offset: tuple[int, int], grid: GeoBox) -> xr.D
     cut = variables.isel(pieces)
     fills: dict[Any, Any] = dict.fromkeys(cut.data_vars, np.nan) | {FLAG_VARIABLE: FLAG_NO_DATA}
     padded = (
-        cut.drop_vars(("y", "x")).pad(widths, constant_values=fills).chunk({"y": CHUNK_PX, "x": CHUNK_PX})
+        cut.drop_vars(("y", "x"), errors="ignore")
+        .pad(widths, constant_values=fills)
+        .chunk({"y": CHUNK_PX, "x": CHUNK_PX})
     )
     return padded.assign_coords(_coordinates(grid))
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import netCDF4  # noqa: F401  sets HDF5_PLUGIN_PATH when it is first imported, which no test file should
 import pytest
 import torch
 from hypothesis import settings

@@ -38,6 +38,25 @@ def test_products_cannot_go_into_a_file(tmp_path):
         settings_for(tmp_path, tmp_path / "out", None, None)
 
 
+@pytest.mark.parametrize("name", ["a.npy", "b.png"])
+def test_info_of_another_format_says_which_are_read(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x93NUMPY or not")
+    with pytest.raises(UnusableInputError, match=rf"{name}: GeoTIFF \(\.tif\), NetCDF .* and NPZ are read"):
+        call("info", tmp_path / name)
+
+
+def test_a_stack_in_an_npz_is_told_how_to_be_parted(tmp_path):
+    np.savez(tmp_path / "stack.npz", temperature=np.full((5, 40, 40), 300.0, np.float32))
+    with pytest.raises(UnusableInputError, match="write each picture of a stack into a file of its own"):
+        call("info", tmp_path / "stack.npz")
+
+
+def test_plan_says_that_it_opened_no_file(tmp_path):
+    np.savez(tmp_path / "a.npz", temperature=np.full((40, 40), 300.0, np.float32))
+    said = call("plan", tmp_path, tmp_path / "out", "--set", "archive.settle_s=0")
+    assert "No file was opened" in " ".join(said.output.split())
+
+
 def test_the_plan_shows_a_strange_name_in_one_line_without_terminal_codes(tmp_path):
     np.savez(tmp_path / "plain.npz", temperature=KELVIN, units="K")
     (tmp_path / "plain.npz").rename(tmp_path / "one\n\x1b[31mtwo.npz")

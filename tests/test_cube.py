@@ -7,10 +7,11 @@ import pytest
 import xarray
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
 from pipeline.cube import open_products
-from pipeline.errors import UnusableInputError
+from pipeline.degrees import with_degrees
+from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.products.publish import publish
 from tests.products.known import GEOGRAPHIC, UTM, make_enhancement, manifest_of, stage_product
 
@@ -140,3 +141,36 @@ def test_degrees_are_rows_and_columns_too_whether_pixels_were_moved_or_resampled
     both = np.isfinite(first) & np.isfinite(second)
     assert both.sum() > 0.9 * first.size
     assert float(cube.x[0]) == pytest.approx(-118.3 + step / 8, abs=1e-9)
+
+
+def test_of_many_products_a_damaged_one_is_named_and_left_out(tmp_path, caplog):
+    place(tmp_path)
+    for digest, damage in (("1123abcd", "record.json"), ("2123abcd", "*.zarr/surface_temperature/c/0/0")):
+        folder = place(tmp_path, day="2024-08-01T00:00:00Z", digest=digest)
+        next(folder.glob(damage)).unlink()
+        with pytest.raises(DamagedProductError, match=r"record\.json cannot be read|c/0/0 is missing"):
+            open_products(folder)
+    with caplog.at_level("WARNING"):
+        assert open_products(tmp_path).scene_id.values.tolist() == ["demo-0123abcd"]
+    assert "demo-1123abcd: record.json cannot be read" in caplog.text
+    assert "chunk surface_temperature/c/0/0 is missing; left out, `redo --damaged`" in caplog.text
+
+
+GEOSTATIONARY = CRS.from_user_input("+proj=geos +h=35786023 +lon_0=-75 +sweep=x +ellps=GRS80").to_wkt()
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        (UTM, Affine(60, 20, 399960, 15, -55, 5300040)),
+        (GEOSTATIONARY, Affine(2004, 0, -1.4e6, 0, -2004, 4.1e6)),
+    ],
+    ids=["rotated", "geostationary"],
+)
+def test_rotated_and_geostationary_products_have_longitude_and_latitude_on_request(tmp_path, grid):
+    cube = with_degrees(open_products(publish_enhancement(make_enhancement(grid), tmp_path)))
+    row, column = 30, 50
+    x, y = cube.odc.geobox.affine @ (column + 0.5, row + 0.5)
+    wanted = Transformer.from_crs(grid[0], "OGC:CRS84", always_xy=True).transform(x, y)
+    assert cube.longitude.dims == cube.latitude.dims == ("y", "x")
+    np.testing.assert_allclose((cube.longitude[row, column], cube.latitude[row, column]), wanted, rtol=1e-9)

@@ -2,7 +2,6 @@
 
 import warnings
 
-import netCDF4  # noqa: F401  sets a variable of the environment when it is first imported
 import numpy as np
 import pandas as pd
 import pytest

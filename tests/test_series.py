@@ -5,7 +5,6 @@ import io
 import json
 from dataclasses import replace
 
-import netCDF4  # noqa: F401  sets a variable of the environment when it is first imported
 import numpy as np
 import pytest
 import shapely

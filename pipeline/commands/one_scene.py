@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.archive.apart import read_apart
 from pipeline.archive.discover import discover
+from pipeline.archive.names import looks_like_input
 from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.scene import Scene
 from pipeline.settings import Settings
@@ -19,6 +20,11 @@ def read_only_scene(settings: Settings) -> Scene:
     path = settings.archive.root
     if path.is_dir():
         raise SettingsError(f"{path} is a folder; name one scene, or use `plan`")
+    if not looks_like_input(path.name):
+        raise UnusableInputError(
+            f"{path.name}: GeoTIFF (.tif), NetCDF (.nc, .h5) and NPZ are read, told by the ends of names; "
+            "`numpy.savez(file, temperature=array, units='K')` writes an NPZ"
+        )
     impatient = settings.archive.model_copy(update={"settle_s": 0.0, "since": None, "until": None})
     discovery = discover(impatient, {})
     if discovery.scenes:

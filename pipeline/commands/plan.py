@@ -93,6 +93,7 @@ def _say_total(total: dict[str, Any], scenes: int, waiting: int) -> None:
         f"begun now, done at {total['end']} ({total['ground']})",
         highlight=False,
     )
+    out_console.print("No file was opened: `run` may refuse what a file holds, and `info FILE` says why.")
     if waiting:
         out_console.print(f"{waiting} scenes wait: the budget ends before them", highlight=False)
 

@@ -34,6 +34,7 @@ _SMALL_BYTES = 16 << 20  # below this a constant scene may compress as well as i
 _TAIL = 65_557  # the end record and the longest comment
 _SCALAR_BYTES = 1 << 20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError)
+_ADVICE = "; write each picture of a stack into a file of its own"
 
 
 def is_zip(path: Path) -> bool:
@@ -57,6 +58,7 @@ class Members:
         if values.ndim != 2 or min(values.shape) < 2:
             raise UnusableInputError(
                 f"{shortened(name, 40)} has shape {values.shape}: one picture (y, x) is wanted, 2 x 2 or more"
+                f"{_ADVICE if values.ndim > 2 else ''}"
             )
         return values
 
