@@ -215,6 +215,12 @@ _ALL = (
         "count",
         "Measured pixels colder than recipe.normalize.low_k or hotter than high_k (200 and 320 K); all stay.",
     ),
+    Figure(
+        "patch_coverage_fraction",
+        "fraction",
+        "Places with data that the training's patches are expected to hold once or more.",
+        on_card=False,
+    ),
     Figure("clipped_pixels", "count", "Measured pixels beyond the range that the recipe clips to."),
     Figure("oversampling", "ratio", "How many times finer the grid is than the detail in its spectrum."),
     Figure("consistency_p99_k", "K", "99 of 100 measured pixels are nearer to the degraded product."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from pipeline.errors import SettingsError
-from pipeline.recipe import Recipe, Scale
+from pipeline.recipe import ENLARGED_FIRST, Recipe, Scale
 from pipeline.superres.networks import NETWORKS
 from pipeline.superres.networks.measure import network_cost
 
@@ -25,7 +25,7 @@ def network_costs(scale: int) -> list[dict[str, Any]]:
         {"name": "attention", "size": "small", "attention": attention}
         for attention in ("window", "overlapping_window", "hspa", "none")
     ]
-    return [_row(kind, scale) for kind in kinds]
+    return [_row(kind, scale) for kind in kinds if scale != 3 or kind["name"] in ENLARGED_FIRST]
 
 
 def _row(kind: dict[str, Any], scale: int) -> dict[str, Any]:

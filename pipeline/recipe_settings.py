@@ -193,6 +193,12 @@ class TrainSettings(Branch):
     loss_l1_weight: float = Field(1.0, ge=0, description="Weight of the mean absolute error.")
     loss_edge_weight: float = Field(0.0, ge=0, description="Weight of the Sobel edge loss (times 0.5).")
     loss_hf_weight: float = Field(0.0, ge=0, description="Weight of the high-pass loss (times 0.3).")
+    loss_consistency_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the degraded answer's mean absolute distance from the scene, at the published "
+        "scale. The projection takes care of it too.",
+    )
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Exponential average of the weights; 0 uses the last ones."
     )

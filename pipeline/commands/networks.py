@@ -11,7 +11,7 @@ from pipeline.commands.options import JsonOption, out_console, print_json
 
 
 def networks(
-    scale: Annotated[int, typer.Option("--scale", help="Linear enlargement: 2, 4, 8 or 16.")] = 4,
+    scale: Annotated[int, typer.Option("--scale", help="Linear enlargement: 2, 3, 4, 8 or 16.")] = 4,
     as_json: JsonOption = False,
 ) -> None:
     """Show the networks there are, and what each costs.

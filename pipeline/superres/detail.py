@@ -30,6 +30,7 @@ from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
+from pipeline.superres.training.coverage import coverage
 from pipeline.superres.training.loop import TrainingReport, train
 from pipeline.superres.training.mixture import settle_between
 from pipeline.superres.training.pairs import ScenePairs, calibrate, make_pairs
@@ -267,9 +268,11 @@ def _train_here(
         recipe.train,
         seed=recipe.seed,
         device=device,
+        degrade=prepared.degrade,
         checkpoint=checkpoint,
         progress=lambda step, planned, _: progress(step / max(planned, 1)),
     )
+    facts |= coverage(pairs, prepared.valid, report.steps * recipe.pairs.batch)
     if report.failed:
         return _not_trained(start, f"training {report.stopped}", facts, report)
     if report.best_step == 0:
@@ -301,6 +304,7 @@ def _scene_pairs(
         noise=prepared.noise / units.scale_k,
         held_out=held_out,
         finer=[(units.normalize(fine), mask) for fine, mask in finer],
+        with_scene=recipe.train.loss_consistency_weight > 0,
     )
 
 

@@ -119,7 +119,7 @@ def enhance(
         scale=recipe.scale,
         compute=compute,
         provenance=_provenance(recipe, prepared, base=base, detail=detail, assessment=assessment),
-        figures={**_scene_figures(prepared, recipe), **assessment.figures},
+        figures={**_scene_figures(prepared, recipe), **_coverage(detail), **assessment.figures},
         fallback=gain.reason,
         check=compute.consistency,
         without_network=compute.without_network(),
@@ -243,6 +243,11 @@ def _flags(
     flags[beyond] = FLAG_OUT_OF_RANGE
     flags[~valid] = FLAG_NO_DATA
     return flags
+
+
+def _coverage(detail: Detail) -> dict[str, float]:
+    name = "patch_coverage_fraction"
+    return {name: float(detail.facts[name])} if name in detail.facts else {}
 
 
 def _scene_figures(prepared: Prepared, recipe: Recipe) -> dict[str, float | str | None]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import SkippedSceneError, UnusableInputError
+from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.grid import Window, tile_windows
 from pipeline.radiometry import brightness_temperature, spectral_radiance
 from pipeline.scene import (
@@ -261,3 +261,25 @@ def test_what_the_network_added_is_the_product_minus_the_same_without_it():
     without = (pixels.temperature - pixels.learned)[~missing]
     np.testing.assert_allclose(without, base.temperature[~missing], atol=1e-3)
     assert base.learned is None
+
+
+@pytest.mark.parametrize("name", ["zssr", "srcnn"])
+def test_three_times_finer_by_a_network_that_takes_the_enlarged_scene(name):
+    truth, lr = truth_and_lr(192, 3, seed=3)
+    told = ("recipe.scale=3", "recipe.prior=none", f"recipe.network.name={name}", "recipe.train.steps=30")
+    quick = ("recipe.gate.enabled=false", "recipe.infer.self_ensemble=false", "recipe.pairs.crop_px=8")
+    enhancement = enhance(scene_of(lr), recipe(*told, *quick), device=CPU)
+    pixels = whole(enhancement)
+    assert rmse_k(pixels.temperature, truth) < 0.9 * rmse_k(bicubic(lr, 3), truth)
+    tile = enhancement.compute(Window(20, 30, 17, 19)).temperature
+    np.testing.assert_allclose(tile, pixels.temperature[60:111, 90:147], atol=1e-4)
+    figures = enhancement.check(lambda window: pixels.temperature[window.slices])
+    assert figures["consistency_rmse_k"] <= 1e-3
+    assert 0 < enhancement.figures["patch_coverage_fraction"] <= 1
+
+
+def test_no_other_network_makes_a_scene_three_times_finer():
+    for told in ((), ("recipe.prior=none",), ("recipe.prior=none", "recipe.network.name=swinir")):
+        with pytest.raises(SettingsError, match="scale 3 is for networks that take the enlarged scene"):
+            recipe("recipe.scale=3", *told)
+    assert recipe("recipe.scale=3", *BASE_ONLY).scale == 3

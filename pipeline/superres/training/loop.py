@@ -21,6 +21,7 @@ from torch.func import functional_call
 from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.networks.device import one_thread
+from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.training.pairs import Batch
 from pipeline.superres.training.schedule import learning_rate, ready_to_drop
 from pipeline.superres.training.state import Checkpoint, TrainState, Weights
@@ -100,6 +101,7 @@ def train(
     *,
     seed: int,
     device: torch.device,
+    degrade: Degrade | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> TrainingReport:
@@ -114,6 +116,7 @@ def train(
         settings: Steps, rates, losses, guards.
         seed: Of the draws. Same seed, same pairs, same weights on a CPU, whatever its number of threads.
         device: Where to train.
+        degrade: The forward model, for batches that hold patches of the scene itself.
         checkpoint: Where the state is kept between looks, if anywhere.
         progress: Told at every look: steps done, steps planned, mean loss.
 
@@ -124,7 +127,7 @@ def train(
     if settings.steps is None:
         raise ValueError("train.steps is unset; resolve the recipe first")
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    step = Step(network, settings)
+    step = Step(network, settings, degrade)
     with one_thread():
         state = _first_state(step, pairs, checkpoint)
         while state.step < settings.steps and not state.stopped:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.recipe_settings import TrainSettings
+from pipeline.superres.sensing.degrade import Degrade
 
 EDGE_SCALE = 0.5
 HF_SCALE = 0.3
@@ -40,6 +41,16 @@ def edge_loss(
 def hf_loss(error: Float[Tensor, "n 1 y x"], weight: Float[Tensor, "n 1 y x"]) -> Float[Tensor, ""]:
     """Mean absolute high-pass of the error; the filter is linear, so that of the difference."""
     return _weighted_mean(_filter(error, error.new_tensor(_HIGH_PASS)).abs(), _inner(weight))
+
+
+def consistency_loss(
+    answer: Float[Tensor, "n 1 fine_y fine_x"], scene: Float[Tensor, "n 1 y x"], degrade: Degrade
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of the degraded answer from the scene, where no border of a patch is seen."""
+    reach_px = min(degrade.reach_px, (min(scene.shape[-2:]) - 1) // 2)
+    inner = (..., *(slice(reach_px, size - reach_px) for size in scene.shape[-2:]))
+    residual: Tensor = degrade(answer.float()) - scene
+    return residual[inner].abs().mean()
 
 
 def training_loss(

@@ -45,6 +45,8 @@ class Batch(NamedTuple):
         truth: What should come out.
         weight: Of every pixel in the loss.
         noise: RMS of the noise in each of `lr`, in its units; seen by networks built with `noise_input`.
+        scene: Patches of the scene itself, at its published scale, where a loss asks for them.
+        scene_base: Of `scene`.
     """
 
     lr: Float[Tensor, "n 1 y x"]
@@ -52,10 +54,12 @@ class Batch(NamedTuple):
     truth: Float[Tensor, "n 1 fine_y fine_x"]
     weight: Float[Tensor, "n 1 fine_y fine_x"]
     noise: Float[Tensor, "n 1 1 1"]
+    scene: Float[Tensor, "n 1 _ _"] | None = None
+    scene_base: Float[Tensor, "n 1 _ _"] | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        return Batch(*(part.to(device) for part in self))
+        return Batch(*(part if part is None else part.to(device) for part in self))
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class ScenePairs:
         unit: RMS of the scene's detail, in working units.
         sigma: RMS of the detail missing from the bases, in units of `unit`.
         settings: How patches are drawn.
+        scene: The scene and its base at the published scale; None where no loss asks for them.
     """
 
     scale: int
@@ -77,23 +82,36 @@ class ScenePairs:
     unit: float
     sigma: float
     settings: PairSettings
+    scene: tuple[Patch, Patch] | None = None
 
     def batch(self, generator: np.random.Generator) -> Batch:
         """Patches of one step; same state of the generator, same patches."""
         area = np.array([level.truth.size for level in self.levels], dtype=np.float64)
-        crop = min(self._crop_px, *(min(level.lr.shape) for level in self.levels))
+        crop = self.drawn_px
         chosen = [
             self.levels[index]
             for index in generator.choice(len(self.levels), self.settings.batch, p=area / area.sum())
         ]
         patches = [self._patch(level, crop, generator) for level in chosen]
-        return stack_patches(patches, [level.noise for level in chosen])
+        batch = stack_patches(patches, [level.noise for level in chosen])
+        return batch if self.scene is None else self._with_scene(batch, *self.scene, generator)
+
+    def _with_scene(self, batch: Batch, lr: Patch, base: Patch, generator: np.random.Generator) -> Batch:
+        """The batch with as many patches of the scene itself, from anywhere."""
+        side, scale, parts = min(self.drawn_px, *lr.shape), self.scale, []
+        for _ in range(self.settings.batch):
+            row, column = (int(generator.integers(size - side + 1)) for size in lr.shape)
+            fine = slice(scale * row, scale * (row + side)), slice(scale * column, scale * (column + side))
+            parts.append((lr[row : row + side, column : column + side], base[fine]))
+        stacked = (torch.from_numpy(np.stack(each)[:, None]) for each in zip(*parts, strict=True))
+        return Batch(*batch[:5], *stacked)
 
     @property
-    def _crop_px(self) -> int:
+    def drawn_px(self) -> int:
+        """Side of a patch, in coarse pixels; smaller than asked for where a level is."""
         if self.settings.crop_px is None:
             raise ValueError("pairs.crop_px is unset; resolve the recipe first")
-        return self.settings.crop_px
+        return min(self.settings.crop_px, *(min(level.lr.shape) for level in self.levels))
 
     def _patch(self, level: Level, crop: int, generator: np.random.Generator) -> list[Patch]:
         patch = level.patch(crop, self.settings.informative_fraction, generator)
@@ -119,6 +137,7 @@ def make_pairs(
     noise: float = 0.0,
     held_out: Mask | None = None,
     finer: Sequence[tuple[Patch, AnyMask]] = (),
+    with_scene: bool = False,
 ) -> ScenePairs:
     """Training and validation pairs of one scene.
 
@@ -134,6 +153,7 @@ def make_pairs(
         held_out: True where training must never look; those pixels judge it. Without them nothing does, but
             the original recipe is judged by patches that it also learns from.
         finer: Finer versions of the scene, and where they count: further levels of the pyramid.
+        with_scene: Whether batches hold patches of the scene itself too, for a loss by consistency.
 
     Raises:
         ValueError: If the scene is too small for the factor.
@@ -159,7 +179,8 @@ def make_pairs(
         raise ValueError("no level of the pyramid has a valid pixel to learn from")
     unit = detail_unit(torch.from_numpy(shown), torch.from_numpy(seen))
     sigma = missing_detail(levels) / unit or 1.0
-    pairs = ScenePairs(scale, tuple(levels), (), unit, sigma, settings)
+    scene = (shown, enlarge(shown).astype(np.float32)) if with_scene else None
+    pairs = ScenePairs(scale, tuple(levels), (), unit, sigma, settings, scene)
     validation: list[Batch] = []
     if held_out.any():
         whole = maker(temperature, held_out, generator)

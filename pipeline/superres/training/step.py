@@ -18,7 +18,8 @@ from torch.func import functional_call
 from pipeline.recipe_settings import TrainSettings
 from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.networks.device import body_precision
-from pipeline.superres.training.losses import training_loss
+from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.training.losses import consistency_loss, training_loss
 from pipeline.superres.training.pairs import Batch
 from pipeline.superres.training.schedule import learning_rate
 from pipeline.superres.training.state import TrainState, Weights
@@ -34,10 +35,12 @@ class Step:
     Attributes:
         network: Its form and its units; its own weights are what `train.pull` pulls back to, and stay.
         settings: Rates, losses, guards.
+        degrade: The forward model, for the loss by consistency.
     """
 
     network: DetailNetwork
     settings: TrainSettings
+    degrade: Degrade | None = None
 
     def __call__(self, state: TrainState, batch: Batch) -> TrainState:
         """The state after one more step; the same state and batch give the same."""
@@ -46,6 +49,12 @@ class Step:
             answer = functional_call(self.network, weights, (batch.lr, batch.base, batch.noise))
         one = self.network.unit * self.network.sigma
         loss, terms = training_loss(answer / one, batch.truth / one, batch.weight, self.settings)
+        if self.degrade is not None and batch.scene is not None and batch.scene_base is not None:
+            with body_precision(self.settings.mixed_precision, batch.lr.device):
+                own = functional_call(self.network, weights, (batch.scene, batch.scene_base))
+            terms["consistency"] = consistency_loss(own / one, batch.scene / one, self.degrade)
+            loss = loss + self.settings.loss_consistency_weight * terms["consistency"]
+            terms["consistency"] = terms["consistency"].detach()
         (loss * state.loss_scale).backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(self.settings, state.step, state.drops) * state.rate_factor
         decay = min(self.settings.ema_decay, (1 + state.step) / (10 + state.step))  # young at first

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from pipeline.recipe_settings import TrainSettings
-from pipeline.superres.training.losses import edge_loss, hf_loss, l1_loss, training_loss
+from pipeline.superres.sensing.degrade import Degrade
+from pipeline.superres.training.loop import train
+from pipeline.superres.training.losses import consistency_loss, edge_loss, hf_loss, l1_loss, training_loss
+from pipeline.superres.training.pairs import calibrate
+from tests.superres.networks.made import make_network
+from tests.superres.textures import smooth_noise
+from tests.superres.training.made import pairs_of
 
 ORIGINAL = TrainSettings(loss_l1_weight=0.6, loss_edge_weight=0.15, loss_hf_weight=0.25)
 
@@ -62,3 +68,46 @@ def test_pixels_of_no_weight_have_no_say(settings):
 def test_nothing_to_learn_is_refused():
     with pytest.raises(ValueError, match=r"every loss_\*_weight is 0"):
         TrainSettings(loss_l1_weight=0.0)
+
+
+def test_the_loss_by_consistency_is_the_distance_from_the_scene_where_no_border_is_seen():
+    degrade = Degrade.gaussian(2, 0.4)
+    fine = picture(8, (2, 1, 24, 24)).requires_grad_()
+    seen = degrade(fine.detach())
+    assert float(consistency_loss(fine.detach(), seen, degrade)) == pytest.approx(0, abs=1e-6)
+    spoiled = seen.clone()
+    spoiled[..., 0, :] += 100  # a border pixel, whose surroundings the patch does not have
+    spoiled[..., 5, 6] += 3
+    loss = consistency_loss(fine, spoiled, degrade)
+    assert float(loss.detach()) == pytest.approx(3 / (12 - 2 * degrade.reach_px) ** 2, rel=1e-4)
+    loss.backward()
+    assert float(fine.grad.abs().sum()) > 0
+
+
+def test_a_training_with_the_loss_by_consistency_sees_the_scene_itself():
+    scene, degrade = smooth_noise(), Degrade.gaussian(2, 0.4)
+    pairs = pairs_of(scene, with_scene=True)
+    batch = pairs.batch(np.random.default_rng(3))
+    assert (batch.scene.shape, batch.scene_base.shape) == ((4, 1, 16, 16), (4, 1, 32, 32))
+    assert np.isin(batch.scene.numpy(), scene).all()
+    plain, consistent = (
+        train(
+            fresh(pairs),
+            pairs,
+            TrainSettings(steps=20, loss_consistency_weight=weight),
+            seed=0,
+            device=torch.device("cpu"),
+            degrade=degrade,
+        ).curve[0]
+        for weight in (0.0, 2.0)
+    )
+    assert consistent["consistency"] > 0
+    assert plain["consistency"] != consistent["consistency"]
+    assert plain["loss"] == pytest.approx(plain["l1"])
+    assert consistent["loss"] == pytest.approx(consistent["l1"] + 2 * consistent["consistency"], rel=1e-4)
+
+
+def fresh(pairs):
+    network = make_network("srcnn", 2, channels=8)
+    calibrate(network, pairs)
+    return network
