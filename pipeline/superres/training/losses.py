@@ -48,9 +48,9 @@ def consistency_loss(
 ) -> Float[Tensor, ""]:
     """Mean absolute difference of the degraded answer from the scene, where no border of a patch is seen."""
     reach_px = min(degrade.reach_px, (min(scene.shape[-2:]) - 1) // 2)
-    inner = (..., *(slice(reach_px, size - reach_px) for size in scene.shape[-2:]))
+    rows, columns = (slice(reach_px, size - reach_px) for size in scene.shape[-2:])
     residual: Tensor = degrade(answer.float()) - scene
-    return residual[inner].abs().mean()
+    return residual[..., rows, columns].abs().mean()
 
 
 def training_loss(

@@ -59,7 +59,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        return Batch(*(part if part is None else part.to(device) for part in self))
+        moved = {name: part.to(device) for name, part in self._asdict().items() if part is not None}
+        return Batch(**moved)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class ScenePairs:
         """Side of a patch, in coarse pixels; smaller than asked for where a level is."""
         if self.settings.crop_px is None:
             raise ValueError("pairs.crop_px is unset; resolve the recipe first")
-        return min(self.settings.crop_px, *(min(level.lr.shape) for level in self.levels))
+        return min(self.settings.crop_px, *(int(min(level.lr.shape)) for level in self.levels))
 
     def _patch(self, level: Level, crop: int, generator: np.random.Generator) -> list[Patch]:
         patch = level.patch(crop, self.settings.informative_fraction, generator)

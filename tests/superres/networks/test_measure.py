@@ -35,7 +35,7 @@ def test_every_network_in_every_size_has_a_row():
     assert {(name, size) for name in NETWORKS for size in ("small", "standard", "original")} <= named
     assert "attention, hspa" in {row["name"] for row in rows}
     assert all(row["parameters"] > 0 and row["operations_a_pixel"] > 0 for row in rows)
-    with pytest.raises(SettingsError, match=r"--scale: one of \(2, 4, 8, 16\) is wanted, found 5"):
+    with pytest.raises(SettingsError, match=r"--scale: one of \(2, 3, 4, 8, 16\) is wanted, found 5"):
         network_costs(5)
 
 
