@@ -182,7 +182,7 @@ def server(settings: Settings) -> Iterator[Finding]:
     """The Prefect server: there, guarded, with everything that the fleet needs."""
     url, pool = get_current_settings().api.url, settings.run.dispatch == "pool"
     if not url:
-        found = "none set: runs on one machine use Prefect's embedded server"
+        found = "none set: runs on one machine have a Prefect server of their own"
         mend = (
             "set PREFECT_API_URL and PREFECT_API_AUTH_STRING, see deploy/slurm/site.env.example"
             if pool
