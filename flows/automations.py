@@ -19,7 +19,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.dispatch import make_queues
+from flows.dispatch import REDO, make_queues
 from flows.notify import notifications
 from flows.states import FINAL_NAMES
 from pipeline.settings import RunSettings
@@ -119,13 +119,16 @@ def install(client: SyncPrefectClient, wanted: list[AutomationCore]) -> list[str
 
 
 def missing(client: SyncPrefectClient, deployment: str) -> list[str]:
-    """Names of automations that the server lacks or that are switched off."""
+    """Names of automations that the server lacks or that are switched off, and the queue for `redo`."""
     names = [automation.name for automation in automations(deployment)]
-    return [
+    off = [
         name
         for name in names
         if not any(automation.enabled for automation in client.read_automations_by_name(name))
     ]
+    pool = client.read_deployment_by_name(deployment).work_pool_name
+    queues = {queue.name for queue in client.read_work_queues(work_pool_name=pool)} if pool else {REDO}
+    return off if REDO in queues else [*off, f"queue {REDO} of pool {pool}"]
 
 
 def _nothing_follows(event: str, expected: tuple[str, ...], within_s: float) -> EventTrigger:

@@ -6,10 +6,11 @@ A listener is a context variable because flow parameters must be plain JSON.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, Self
 
 import httpx
@@ -44,8 +45,9 @@ class SceneProgress:
             waiting = f"{scene_id}: waiting"
             self._artifact = create_progress_artifact(progress=0.0, key=key, description=waiting)
         self._sent_percent, self._sent_stage = 0.0, ""
-        self._said_s = time.monotonic()
+        self._said_s, self._now = time.monotonic(), ("waiting", 0.0)
         self._listener = LISTENER.get()
+        self._over = threading.Event()
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Tell the listener at once, the server at coarse steps and at every new stage.
@@ -55,19 +57,32 @@ class SceneProgress:
         """
         STOP.get().check()
         percent = percent_done(stage, fraction)
+        self._now = stage, percent
         if self._listener is not None:
             self._listener(self._scene_id, percent, stage)
-        elif time.monotonic() - self._said_s >= SAY_EVERY_S:
-            log.info("%s: %s, %.0f %%", self._scene_id, stage, percent)
-            self._said_s = time.monotonic()
+        else:
+            self._say()
         news = stage != self._sent_stage or percent - self._sent_percent >= _COARSE_PERCENT or percent >= 100
         if news:
             self._send(percent, stage)
 
     def __enter__(self) -> Self:
+        if self._listener is None:  # a stage may take long without a word
+            here = copy_context()
+            threading.Thread(target=here.run, args=(self._keep_saying,), name="progress", daemon=True).start()
         return self
 
+    def _keep_saying(self) -> None:
+        while not self._over.wait(SAY_EVERY_S):
+            self._say()
+
+    def _say(self) -> None:
+        if time.monotonic() - self._said_s >= SAY_EVERY_S:
+            log.info("%s: %s, %.0f %%", self._scene_id, *self._now)
+            self._said_s = time.monotonic()
+
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._over.set()
         if isinstance(error, StoppedError):
             self._send(self._sent_percent, "left for the next run")
         elif isinstance(error, Exception):  # a worker's scene that is handed back ends in another kind

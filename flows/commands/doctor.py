@@ -24,6 +24,9 @@ def doctor(
     settings: SettingsOption = None, assignments: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """Say what is wrong with this installation, and the mend."""
+    from flows.which_server import import_prefect
+
+    import_prefect()
     from flows.doctor import examine
     from pipeline.settings_sources import load_settings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -102,7 +101,7 @@ def _looking(tree: Settings) -> Callable[[], Sight | None]:
 def _server_answers() -> bool:
     from flows.which_server import named_server, what_is_wrong
 
-    if not os.environ.get("PREFECT_API_URL") or (url := named_server(everywhere=True)) is None:
+    if (url := named_server(everywhere=False)) is None:
         return False
     if fault := what_is_wrong(url):
         err_console.print(f"{fault}: only nights below OUT are seen", markup=False, highlight=False)

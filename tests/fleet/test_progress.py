@@ -9,6 +9,7 @@ from prefect.exceptions import TerminationSignal
 
 from flows.progress import SceneProgress, server_may_be_away
 from flows.stopping import StoppedError
+from tests.fleet.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,21 @@ def test_where_no_bar_shows_a_scene_the_log_says_now_and_then_how_far_it_is(clie
             monkeypatch.setattr("flows.progress.SAY_EVERY_S", every_s)
             progress("train", fraction)
     assert [record.getMessage() for record in caplog.records] == ["scene: train, 30 %"]
+    gc.collect()  # while their warnings are not errors
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore:Artifact creation outside:FutureWarning")
+def test_a_stage_that_takes_long_is_told_of_meanwhile(client, caplog, monkeypatch):
+    monkeypatch.setattr("flows.progress.SAY_EVERY_S", 0.05)
+    with (
+        caplog.at_level("INFO", logger="flows.progress"),
+        SceneProgress("scene", "progress-long") as progress,
+    ):
+        progress("read", 0.0)
+        before = len(caplog.records)
+        wait_for(lambda: len(caplog.records) > before, within_s=10, what="a line", every_s=0.01)
+    assert caplog.records[-1].getMessage() == "scene: read, 0 %"
     gc.collect()  # while their warnings are not errors
 
 

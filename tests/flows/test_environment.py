@@ -77,3 +77,20 @@ def test_a_pool_without_a_server_is_a_line_with_the_mend(run, tmp_path, environm
     assert answer.returncode == code, answer.stderr
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_doctor_says_that_prefect_s_settings_are_broken_and_watch_needs_none_of_them(tmp_path):
+    (tmp_path / "profiles.toml").write_text('active = "x')
+    url = f"http://127.0.0.1:{free_port()}/api"
+    broken = {**os.environ, "PREFECT_PROFILES_PATH": str(tmp_path / "profiles.toml"), "PREFECT_API_URL": url}
+    asked = {"doctor": [], "watch": [tmp_path]}
+    doctor, watch = (
+        subprocess.run([THERMAL_SR, verb, *words], env=broken, capture_output=True, text=True, timeout=100)
+        for verb, words in asked.items()
+    )
+    assert doctor.returncode == 2
+    assert "thermal-sr: your Prefect settings cannot be read: " in doctor.stderr
+    assert "mend it with `prefect config validate`" in doctor.stderr
+    assert "Traceback" not in doctor.stderr
+    assert watch.returncode == 0, watch.stderr
+    assert "ConnectError: only nights below OUT are seen" in watch.stderr
