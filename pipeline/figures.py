@@ -107,7 +107,7 @@ BLOCK_BIAS = Figure(
 )
 BLOCK_RMS = Figure("block_rms_k", "K", "Root mean square of the same difference.")
 LEARNED_SHARE = Figure(
-    "learned_fraction",
+    "network_share_fraction",
     "fraction",
     "Share of the product's difference to bicubic that the network chose; the sensor's blur and the "
     "measurement fix the rest.",

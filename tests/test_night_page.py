@@ -70,6 +70,8 @@ def test_every_input_is_on_the_page_with_its_outcome_and_what_to_do(tmp_path):
         assert (page.parent / link).resolve() == (out / product / "view.html").resolve()
         assert (page.parent / link).is_file()
         assert browser.locator("#map rect").count() == 1
+        browser.set_viewport_size({"width": 390, "height": 800})
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390  # the table scrolls by itself
         browser.locator("#outcome").select_option("failed")
         assert "broken" in browser.locator("#rows").inner_text()
         assert browser.locator("#rows tr").count() == 1

@@ -170,7 +170,7 @@ def test_what_the_network_added_is_stored_and_told_on_request(tmp_path, demo_arc
     difference = kelvin - bicubic(scene.temperature, Window(0, 0, *scene.grid.shape), 2)
     share = np.nansum(learned * difference) / np.nansum(difference**2)
     assert 0 < share < 1
-    assert record.figures["learned_fraction"] == pytest.approx(share, rel=1e-3)
+    assert record.figures["network_share_fraction"] == pytest.approx(share, rel=1e-3)
     assert "what the network added" in (folder / "view.html").read_text()
 
 

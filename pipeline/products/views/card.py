@@ -40,6 +40,7 @@ DETAIL_PX = 320  # product pixels a side of the piece that is shown
 LARGEST_DETAIL_PX = 256  # the same in scene pixels
 OVERVIEW_PX = 900
 _MOST_NUMBERS = 30
+_MATTER_MOST = 8  # numbers that a person reads first
 _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     15,
     16.6,
@@ -191,12 +192,12 @@ def _flags(
         Patch(
             facecolor=FLAG_COLORS.get(value, "#000000"),
             edgecolor="black",
-            label=f"{meaning.replace('_', ' ')} {100 * fractions.get(meaning, 0):.3g} %",
+            label=f"{meaning.replace('_', ' ')} {100 * fractions.get(meaning, 0):.2g} %",
         )
         for value, meaning in FLAG_MEANINGS.items()
     ]
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=10.5
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=9.5
     )
 
 
@@ -256,7 +257,7 @@ def _curve(axes: Axes, curve: Sequence[CurvePoint]) -> None:
 
 
 def _numbers(figure: Figure, context: ViewContext) -> None:
-    """The figures in two columns; flags have their own legend."""
+    """The figures in two columns, what matters most in black at the top; flags have their own legend."""
     lines = number_lines({**context.figures, **context.summary.figures()})[:_MOST_NUMBERS]
     half = max(10, -(-len(lines) // 2))
     for number, (words, value) in enumerate(lines):
@@ -264,8 +265,11 @@ def _numbers(figure: Figure, context: ViewContext) -> None:
         left = _MARGIN_IN + (column + 1) * (_PANEL_IN + _GAP_IN)
         y = (3.3 - row * 3.0 / half) / _HEIGHT_IN
         looks: dict[str, Any] = {"va": "top", "fontsize": 11, "parse_math": False}
-        figure.text(left / _WIDTH_IN, y, words[:36], color="#444444", **looks)
-        figure.text((left + _PANEL_IN) / _WIDTH_IN, y, value[:28], ha="right", weight="bold", **looks)
+        first = number < _MATTER_MOST
+        looks["color"] = "black" if first else "#666666"
+        figure.text(left / _WIDTH_IN, y, words[:36], **looks)
+        weight = "bold" if first else "normal"
+        figure.text((left + _PANEL_IN) / _WIDTH_IN, y, value[:28], ha="right", weight=weight, **looks)
 
 
 def _percentile(values: Float32[NDArray[np.float32], "y x"], percent: float) -> float:
