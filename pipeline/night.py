@@ -215,10 +215,10 @@ class _Remembered(BaseModel, strict=True):
     """What an earlier night found out of files that have not changed since."""
 
     version: str
-    files: dict[str, tuple[int, int, _Digest, str | None]]
+    files: dict[str, tuple[int, int, _Digest, str | None, str]]
 
 
-def _read_known(cache: Path) -> dict[str, tuple[int, int, str, str | None]]:
+def _read_known(cache: Path) -> dict[str, tuple[int, int, str, str | None, str]]:
     """Nothing where there is none that can be read, or where another version of the program wrote it."""
     try:
         remembered = _Remembered.model_validate_json(read_small(cache))

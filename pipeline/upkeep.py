@@ -63,10 +63,10 @@ def todays_share(products: Iterator[Path], share: str, day: date) -> Iterator[Pa
             yield product
 
 
-def damage(product: Path) -> str:
+def damage(product: Path, *, quick: bool = False) -> str:
     """Why a published product is not what its manifest says, in one line; "" for a whole one."""
     try:
-        verify(product)
+        verify(product, quick=quick)
     except DamagedProductError as error:
         return one_line(error)
     except OSError as error:  # a bad sector, or the rights of a file

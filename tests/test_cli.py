@@ -65,6 +65,17 @@ def test_the_plan_shows_a_strange_name_in_one_line_without_terminal_codes(tmp_pa
     assert "\x1b" not in shown
 
 
+def test_the_plan_of_a_great_archive_shows_its_beginning_and_counts_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.commands.plan.MOST_ROWS", 2)
+    for number in range(3):
+        np.savez(tmp_path / f"scene{number}.npz", temperature=KELVIN + number, units="K")
+    words = ("plan", tmp_path, tmp_path / "out", "--set", "archive.settle_s=0")
+    shown = call(*words).output
+    assert "scene0.npz" not in shown
+    assert "and 1 more; --json lists them all" in shown
+    assert len(json.loads(call(*words, "--json").stdout)["files"]) == 3
+
+
 def test_a_product_that_was_replaced_is_not_reported_as_damaged_for_ever(tmp_path):
     staging, final = stage_product(tmp_path)
     product = publish(staging, final, manifest_of())

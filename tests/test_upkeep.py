@@ -82,6 +82,17 @@ def test_verify_looks_only_at_the_share(tmp_path):
     assert answer["damaged"] == 0
 
 
+def test_a_quick_look_finds_what_is_missing_or_shorter_and_reads_no_byte(tmp_path):
+    product = published(tmp_path)
+    record = product / "record.json"
+    whole = record.read_bytes()
+    record.write_bytes(b"?" + whole[1:])
+    assert "0 damaged" in call("verify", tmp_path, "--quick").output
+    assert json.loads(call("verify", tmp_path, "--json").stdout)["damaged"] == 1
+    record.write_bytes(whole[:-1])
+    assert json.loads(call("verify", tmp_path, "--quick", "--json").stdout)["damaged"] == 1
+
+
 def test_a_share_that_is_none_is_a_wrong_setting(tmp_path):
     published(tmp_path)
     with pytest.raises(SettingsError, match=r"--share '3/2': a share is wanted, as 1/30"):

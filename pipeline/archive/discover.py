@@ -39,7 +39,7 @@ from pipeline.text import shortened
 
 log = logging.getLogger(__name__)
 
-Known: TypeAlias = Mapping[str, "tuple[int, int, str, str | None]"]
+Known: TypeAlias = Mapping[str, "tuple[int, int, str, str | None, str]"]
 NO_READER = "none"
 LONGEST_PATH = 4096  # characters
 
@@ -67,7 +67,7 @@ class Discovery:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     no_scenes: Counter[str] = field(default_factory=Counter)
-    known: dict[str, tuple[int, int, str, str | None]] = field(default_factory=dict)
+    known: dict[str, tuple[int, int, str, str | None, str]] = field(default_factory=dict)
 
 
 def discover(
@@ -127,14 +127,14 @@ def _take(
 ) -> None:
     """Adds one file to the discovery as a scene, a refusal, a duplicate or one to wait for."""
     path = file.path
-    reader, reason = _reader(path, settings)
+    reader, reason = _reader(file, settings, known)
     files = [path]
     if reader in COMPANIONS and (beside := COMPANIONS[reader](path.name, file.siblings)):
         files.append(path.with_name(beside))
     if path.suffix.lower().startswith(".tif"):
         masks = masks_beside(path.name, file.siblings, product_rule(path, settings))
         files += [path.with_name(mask.name) for mask in masks]
-    digest = _digest(files, file, known, settings, found)
+    digest = _digest(files, file, known, settings, found, reader)
     if digest is None:
         return
     ref = SceneRef(scene_id(path.stem, digest), reader, tuple(str(part) for part in files), digest)
@@ -153,14 +153,19 @@ def _take(
         found.scenes.append(ref)
 
 
-def _reader(path: Path, settings: ArchiveSettings) -> tuple[str, str]:
+def _reader(file: FoundFile, settings: ArchiveSettings, known: Known) -> tuple[str, str]:
     """Key of the reader that claims a file, or "none" and why none does.
 
-    A person's rule for a layer that is usually no temperature is believed.
+    A person's rule for a layer that is usually no temperature is believed. A file that has not changed is not
+    opened again.
     """
+    path = file.path
     layer = companion_layer(path.stem)
     if layer is not None and product_rule(path, settings) is None:
         return NO_READER, f"is no temperature: it holds the layer {shortened(layer, 40)} of its product"
+    remembered = known.get(str(path))
+    if remembered is not None and remembered[:2] == (file.size, file.mtime_ns) and remembered[4] in READERS:
+        return remembered[4], ""
     for key, reader in READERS.items():
         if reader.claims(path):
             return key, ""
@@ -178,6 +183,7 @@ def _digest(
     known: Known,
     settings: ArchiveSettings,
     found: Discovery,
+    reader: str,
 ) -> str | None:
     """Digest of a scene's files, from `known` where nothing changed; None where it has to wait."""
     size, mtime_ns = file.size, file.mtime_ns
@@ -194,23 +200,23 @@ def _digest(
     remembered = known.get(str(file.path))
     acquired = None
     if remembered is not None and remembered[:2] == (size, mtime_ns):
-        digest, acquired = remembered[2:]
+        digest, acquired = remembered[2:4]
     else:
         digest = digest_of(files)
         after = file.path.stat()
         if (after.st_size, after.st_mtime_ns) != (file.size, file.mtime_ns):
             found.waiting.append((str(file.path), "changed while it was being read"))
             return None
-    found.known[str(file.path)] = (size, mtime_ns, digest, acquired)
+    found.known[str(file.path)] = (size, mtime_ns, digest, acquired, reader)
     return digest
 
 
 def _acquired(ref: SceneRef, settings: ArchiveSettings, found: Discovery) -> str | None:
     """When the scene was taken; nobody looks twice into a file that does not change."""
-    size, mtime_ns, digest, acquired = found.known[ref.files[0]]
+    size, mtime_ns, digest, acquired, reader = found.known[ref.files[0]]
     if acquired is None:
         acquired = acquired_apart(ref, settings) or ""
-        found.known[ref.files[0]] = size, mtime_ns, digest, acquired
+        found.known[ref.files[0]] = size, mtime_ns, digest, acquired, reader
     return acquired or None
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pipeline.night import Plan
     from pipeline.settings import Settings
 
+MOST_ROWS = 1000  # of the table; a terminal shows no more, and to lay out 100,000 takes a minute
+
 
 def plan(
     archive: ArchiveArgument,
@@ -75,11 +77,13 @@ def plan(
     table = Table(
         "file", "what happens", "time", "GB", "why", title=f"{night.found} found, {len(night.todo)} to do"
     )
-    for row in rows:
+    for row in rows[:MOST_ROWS]:
         numbers = (in_words(row["seconds"]), f"{row['gigabytes']:.2f}") if "seconds" in row else ("", "")
         first, *others = (escape(one_line(row[name])) for name in ("file", "action", "reason"))
         table.add_row(first, others[0], *numbers, others[1])
     out_console.print(table)
+    if len(rows) > MOST_ROWS:
+        out_console.print(f"and {len(rows) - MOST_ROWS} more; --json lists them all", highlight=False)
     if night.todo:
         _say_total(total, len(fit), len(expected) - len(fit))
         if remark := cost_remark(tree.recipe):

@@ -18,6 +18,9 @@ def verify(
     share: Annotated[
         str, typer.Option("--share", metavar="K/N", help="Only a share, another one each day: 1/30.")
     ] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Names and sizes of files only, not their bytes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check products against their manifests: every file and byte."""
@@ -33,7 +36,7 @@ def verify(
         raise UnusableInputError(f"{product}: no MANIFEST.json here or below; is it the folder of a product?")
     rows = []
     for folder in todays_share(iter(folders), share, datetime.now(UTC).date()):
-        reason = damage(folder)
+        reason = damage(folder, quick=quick)
         rows.append({"product": str(folder), "state": "damaged" if reason else "whole", "reason": reason})
     damaged = [row for row in rows if row["reason"]]
     if as_json:

@@ -304,10 +304,11 @@ def test_a_rule_is_believed_against_a_layer_name(tmp_path):
 def test_unchanged_files_are_not_read_again(tmp_path):
     path = picture(tmp_path / "one.tif")
     known = discover(settings_for(tmp_path)).known
-    size, mtime_ns, *_ = known[str(path)]
-    told = discover(settings_for(tmp_path), known={str(path): (size, mtime_ns, "ab" * 32, None)})
+    size, mtime_ns, _, _, reader = known[str(path)]
+    told = discover(settings_for(tmp_path), known={str(path): (size, mtime_ns, "ab" * 32, None, reader)})
     assert told.scenes[0].digest == "ab" * 32
-    changed = discover(settings_for(tmp_path), known={str(path): (size, mtime_ns - 1, "ab" * 32, None)})
+    younger = {str(path): (size, mtime_ns - 1, "ab" * 32, None, reader)}
+    changed = discover(settings_for(tmp_path), known=younger)
     assert changed.known == known
 
 
@@ -365,3 +366,16 @@ def test_two_walks_find_the_same(tmp_path):
     for index in range(5):
         picture(tmp_path / f"{index}.tif", index % 3)
     assert discover(settings_for(tmp_path)) == discover(settings_for(tmp_path))
+
+
+def test_an_unchanged_file_is_not_opened_again_and_a_changed_one_is(tmp_path):
+    path = tmp_path / "scene.npz"
+    np.savez(path, temperature=np.full((8, 8), 290, np.float32), units="K")
+    before = path.stat()
+    known = discover(settings_for(tmp_path)).known
+    known[str(path)] = (*known[str(path)][:3], "2020-01-01T00:00:00Z", known[str(path)][4])
+    path.write_bytes(b"x" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert [ref.reader for ref in discover(settings_for(tmp_path), known).scenes] == ["npz"]
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 1))
+    assert [ref.reader for ref, _ in discover(settings_for(tmp_path), known).refused] == ["none"]
