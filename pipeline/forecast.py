@@ -120,7 +120,7 @@ class Expected:
 
 def expect(refs: Sequence[SceneRef], settings: Settings, forecast: Forecast) -> list[Expected]:
     """What each scene will take, in the same order."""
-    sizes = scene_pixels(refs, settings.output.root)
+    sizes = scene_pixels(refs, settings)
     usual = float(np.median(list(sizes.values()))) if sizes else float(GUESS_PIXELS)
     found = []
     for ref in refs:

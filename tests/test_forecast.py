@@ -151,9 +151,10 @@ def plan_words(folder):
 
 def test_the_heads_of_files_tell_pixels(tmp_path):
     write_demo_archive(tmp_path)
-    settings = load_settings(assignments=[f"archive.root={tmp_path}", "archive.settle_s=0"], environment={})
+    roots = (f"archive.root={tmp_path}", f"output.root={tmp_path / 'none'}")
+    settings = load_settings(assignments=[*roots, "archive.settle_s=0"], environment={})
     refs = plan_night(settings).todo
-    sizes = scene_pixels(refs, tmp_path / "none")
+    sizes = scene_pixels(refs, settings)
     pixels = {ref.files[0].rpartition("/")[2]: sizes.get(ref.scene_id) for ref in refs}
     assert pixels == {
         "demo_1_20260801T100000.npz": 25_600,

@@ -26,7 +26,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 import pipeline
-from pipeline.archive.messages import LONGEST_HEADER, Answer, Request
+from pipeline.archive.messages import LONGEST_HEADER, Answer, Request, Task
 from pipeline.archive.names import acquired_in_name
 from pipeline.archive.placement import refuse_hostile_crs
 from pipeline.errors import EndedReadingError, SkippedSceneError, UnreadableInputError, UnusableInputError
@@ -37,7 +37,7 @@ from pipeline.text import shortened
 
 Kelvins: TypeAlias = Float32[NDArray[np.float32], "y x"]
 START_S = 300.0  # a busy network disk gives Python its modules slowly
-LOOK_S = 30.0  # to find the time of a scene
+LOOK_S = 30.0  # to look at the head of a file
 GRACE_S = 5.0
 _KEPT = (
     "PATH",
@@ -81,12 +81,25 @@ def acquired_apart(ref: SceneRef, settings: ArchiveSettings) -> str | None:
     named = acquired_in_name(Path(ref.files[0]).stem)
     if named is not None and named[1]:
         return named[0]
-    limit_s = min(settings.read_s, LOOK_S)
+    answer = _look("time", ref, settings)
+    if answer is None:
+        return named[0] if named is not None else None
+    return answer.acquired
+
+
+def pixels_apart(ref: SceneRef, settings: ArchiveSettings) -> int:
+    """How many pixels a scene has, by the head of its file; 0 where it tells none."""
+    answer = _look("pixels", ref, settings)
+    return 0 if answer is None else min(max(answer.pixels, 0), settings.max_pixels)
+
+
+def _look(task: Task, ref: SceneRef, settings: ArchiveSettings) -> Answer | None:
+    """What the head of a file tells; None where it does not let itself be read."""
     try:
         with _reading(ref) as process:
-            return process.ask(Request("time", ref, settings), limit_s)[0].acquired
+            return process.ask(Request(task, ref, settings), min(settings.read_s, LOOK_S))[0]
     except (UnusableInputError, SkippedSceneError):
-        return named[0] if named is not None else None
+        return None
 
 
 class _EndedError(Exception):

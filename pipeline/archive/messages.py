@@ -24,7 +24,7 @@ from pipeline.settings import ArchiveSettings
 from pipeline.text import one_line
 
 LONGEST_HEADER = 1 << 20  # bytes
-Task = Literal["scene", "time"]
+Task = Literal["scene", "time", "pixels"]
 Transform = tuple[float, float, float, float, float, float]
 
 _ERRORS: Mapping[str, type[Exception]] = {
@@ -38,7 +38,7 @@ class Request:
     """What is to be read.
 
     Attributes:
-        task: The scene, or only when it was taken.
+        task: The scene, or only when it was taken, or how many pixels its head tells.
         ref: Names it.
         settings: Of the archive.
     """
@@ -68,6 +68,7 @@ class Answer:
         error: Name of the error that the reading ended in, or "".
         message: What the error says.
         acquired: When the scene was taken, where only that was asked.
+        pixels: How many it has, where only that was asked.
         shape: Rows and columns of the scene's pixels, float32 kelvin.
         sensor: As in `Scene`, like all that follow.
         quantity: See above.
@@ -82,6 +83,7 @@ class Answer:
     error: str = ""
     message: str = ""
     acquired: str | None = None
+    pixels: int = 0
     shape: tuple[int, int] | None = None
     sensor: Sensor | None = None
     quantity: Quantity = "surface_temperature"

@@ -24,6 +24,7 @@ import numpy as np
 from pipeline.archive.bounds import allowed_bytes
 from pipeline.archive.messages import Answer, Request
 from pipeline.archive.read import acquired, read_scene
+from pipeline.archive.sizes import pixels_in
 from pipeline.errors import SettingsError, SkippedSceneError, UnreadableInputError, UnusableInputError
 from pipeline.text import shortened
 
@@ -81,6 +82,8 @@ def _read(said: bytes, answers: int) -> None:
     try:
         if request.task == "time":
             answer = Answer(acquired=acquired(request.ref))
+        elif request.task == "pixels":
+            answer = Answer(pixels=pixels_in(Path(request.ref.files[0]), request.settings))
         else:
             scene = read_scene(request.ref, request.settings)
             answer, pixels = Answer.of_scene(scene), scene.temperature

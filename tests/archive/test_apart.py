@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.archive import apart, read_scene
-from pipeline.archive.apart import acquired_apart, end_reading, read_apart
+from pipeline.archive.apart import acquired_apart, end_reading, pixels_apart, read_apart
 from pipeline.archive.discover import discover
 from pipeline.archive.messages import Answer
 from pipeline.errors import EndedReadingError, SkippedSceneError, UnreadableInputError, UnusableInputError
@@ -44,6 +44,15 @@ def test_a_scene_read_apart_is_the_scene(twin, tmp_path):
     assert (there.assumptions, there.quantization_k) == (here.assumptions, here.quantization_k)
     np.testing.assert_equal(there.gsd_m, here.gsd_m)
     assert repr(there.sensor) == repr(here.sensor)
+
+
+@pytest.mark.parametrize("twin", TWINS.values(), ids=list(TWINS))
+def test_the_head_of_a_scene_tells_its_pixels(twin, tmp_path):
+    path, _ = twin(tmp_path)
+    ref, settings = find(path), settings_for(path)
+    assert pixels_apart(ref, settings) == read_scene(ref, settings).temperature.size
+    path.unlink()
+    assert pixels_apart(ref, settings) == 0
 
 
 def test_what_a_reading_ends_in_is_the_same_error_with_the_same_words(tmp_path):

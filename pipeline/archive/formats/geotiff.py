@@ -128,6 +128,15 @@ def tiff_time(path: Path) -> str | None:
         return None
 
 
+def tiff_pixels(path: Path) -> int:
+    """Pixels of the picture, by its tags; 0 where it cannot be opened."""
+    try:
+        with rasterio.Env(**_ALONE), _open(path) as dataset:
+            return int(dataset.width * dataset.height)
+    except _LIBRARY_ERRORS:
+        return 0
+
+
 def _open(path: Path) -> rasterio.DatasetReader:
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)

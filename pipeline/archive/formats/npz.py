@@ -72,6 +72,11 @@ class Members:
             return None
         return self._read(name, _SCALAR_BYTES, "buifUSM")
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """What a member declares."""
+        with self._archive.open(f"{name}.npy") as member:
+            return _header(member, name)[0]
+
     def _read(self, name: str, most: int, kinds: str) -> NDArray[Any]:
         info = self._archive.getinfo(f"{name}.npy")
         with self._archive.open(info) as member:
