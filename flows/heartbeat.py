@@ -40,6 +40,21 @@ def in_one_line(scenes: int, ended: Mapping[str, int], at_work: AtWork) -> str:
     )
 
 
+class _Log(logging.FileHandler):
+    """A log that costs nobody anything where the disk does not take it: it is full, and the scenes say so."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        return
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class Heartbeat:
     """Hears of the scenes of a night and tells of them while it lasts; changes itself. It is a `Listener`.
 
@@ -52,7 +67,7 @@ class Heartbeat:
         self._folder = layout.below(night.settings.output.root, layout.SCRATCH, layout.NIGHTS)
         self._file = self._folder / f"{night.run_id}.json"
         self._at_work: AtWork = {}
-        self._log = logging.FileHandler(self._folder / f"{night.run_id}.log", encoding="utf-8", delay=True)
+        self._log = _Log(self._folder / f"{night.run_id}.log", encoding="utf-8", delay=True)
         lines = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         lines.converter = time.gmtime
         self._log.setFormatter(lines)
@@ -73,10 +88,11 @@ class Heartbeat:
     @contextmanager
     def beating(self) -> Iterator[None]:
         """Inside, the file is kept and lines are said."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for old in self._folder.iterdir():
-            if time.time() - old.stat().st_mtime > LOGS_KEPT_S:
-                old.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a full disk, or another night that does the same
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for old in self._folder.iterdir():
+                if time.time() - old.stat().st_mtime > LOGS_KEPT_S:
+                    old.unlink(missing_ok=True)
         over = threading.Event()
         thread = threading.Thread(target=self._beat, args=(over,), name="heartbeat", daemon=True)
         for name in ("pipeline", "flows"):
@@ -90,7 +106,8 @@ class Heartbeat:
             for name in ("pipeline", "flows"):
                 logging.getLogger(name).removeHandler(self._log)
             self._log.close()
-            self._file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.unlink(missing_ok=True)
 
     def _beat(self, over: threading.Event) -> None:
         while not over.is_set():

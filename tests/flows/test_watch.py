@@ -75,6 +75,19 @@ def test_the_log_of_one_scene_holds_its_stages_and_what_is_logged_of_it(night, c
     assert told == [f"INFO {one}: train", f"INFO {one}: done in 3 s"]
 
 
+def test_a_disk_that_takes_nothing_costs_a_night_nothing(night, caplog, capfd):
+    out = night.settings.output.root
+    (out / ".scratch").write_text("no folder can be made here")
+    told = Heartbeat(night, spoken=True)
+    with caplog.at_level("INFO"), told.beating():
+        told(night.plan.todo[1].scene_id, 5.0, "train")
+        log.info("%s: done in 3 s", night.plan.todo[1].scene_id)
+        time.sleep(0.1)
+    said = capfd.readouterr().err
+    assert "night: 1 of 3 ended" in said
+    assert "Logging error" not in said
+
+
 def test_a_night_that_was_killed_is_no_night_that_runs(night):
     out = night.settings.output.root
     with Heartbeat(night, spoken=False).beating():
