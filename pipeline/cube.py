@@ -103,7 +103,7 @@ def open_products(
     if not kept:
         raise UnusableInputError(f"{place}: no product touches the box or grid that was asked for")
     cube = xr.concat(
-        kept, dim="time", join="override", combine_attrs="override", coords="minimal", compat="override"
+        kept, dim="time", join="override", combine_attrs="drop_conflicts", coords="minimal", compat="override"
     )
     # What a store says of its own grid is not true of another.
     told = {key: value for key, value in cube.attrs.items() if not key.startswith(_OF_ONE_GRID)}

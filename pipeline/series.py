@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -29,6 +30,7 @@ from pipeline.products.store.zarr_store import temperature_name
 from pipeline.scene import FLAG_MEANINGS
 from pipeline.text import one_line
 
+NOTHING = "no pixel here has data and passes the masks; a scene that fell back has flag 3 throughout"
 ON_TOP = "calibration and emissivity come on top"
 _STEPS = 50  # pieces of a polygon's longest side; a straight side in degrees is bent on a map
 
@@ -185,9 +187,9 @@ def _error(known: dict[int, float], whole: int, own_k: float) -> tuple[float, st
         area = max(fitting)
         return known[area], f"self-test over {area} of {whole} whole scene pixels; {ON_TOP}"
     if not known or not np.isfinite(own_k):
-        return float("nan"), "no self-test tells it" if np.isfinite(own_k) else "no data"
+        return float("nan"), "no self-test tells it" if np.isfinite(own_k) else NOTHING
     return own_k, f"less than the areas of the self-test: the pixels' own errors, at most so large; {ON_TOP}"
 
 
-def _along_time(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    return {name: cube[name] for name in ("time", "scene_id", "product", "resampled")}
+def _along_time(cube: xr.Dataset) -> dict[str, Any]:
+    return {name: ("time", cube[name].values) for name in ("time", "scene_id", "product", "resampled")}

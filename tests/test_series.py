@@ -93,6 +93,20 @@ def test_an_error_is_that_of_whole_scene_pixels_and_says_so(cube):
     assert "at most" in str(strip.assumption.values[0])
 
 
+def test_a_table_says_why_a_date_is_empty_and_names_each_product(out):
+    field = degrees((400000, 5298700), (400600, 5298900), (400300, 5299500))
+    table = mean_over(open_products(out, flags=[6]), field).to_dataframe()
+    assert table.mean_k.isna().all()
+    assert "passes the masks; a scene that fell back has flag 3" in table.assumption.iloc[0]
+    assert "spatial_ref" not in table
+    assert table.scene_id.tolist() == ["demo-0123abcd", "demo-1123abcd"]
+
+
+def test_a_cube_says_nothing_of_one_product_alone(cube):
+    assert cube.attrs["sr_scale_factor"] == 4
+    assert not {"id", "title", "time_coverage_start", "input_sha256"} & set(cube.attrs)
+
+
 def test_a_point_has_the_pixel_that_holds_it(cube):
     row, column = 40, 33
     longitude, latitude = TO_DEGREES.transform(float(cube.x[column]) + 8, float(cube.y[row]) - 8)
