@@ -20,26 +20,20 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.evaluate import (
-    NOISE_SEED,
     Degradation,
-    coarse_scene,
+    degraded_square,
+    enhanced,
     methods_without_learning,
     told_recipe,
-    truth_square,
 )
 from pipeline.files import write_json
 from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.metrics import accuracy
-from pipeline.process import resolve_device
 from pipeline.recipe import Recipe
-from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Scene
 from pipeline.settings import Settings
-from pipeline.superres.enhance import enhance
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.sensing.measured import Measured
-from pipeline.superres.sensing.native_grid import native_grid
 from pipeline.text import table_cell
 
 Picture: TypeAlias = Float32[NDArray[np.float32], "_ _"]
@@ -119,13 +113,8 @@ def compare(
         UnusableInputError: If the reference has no such part.
     """
     degrade, first = degraded.degrade, next(iter(networks.values())).recipe.degrade
-    reference = native_grid(Measured.of(reference, first), first).measured.scene
-    square = truth_square(reference.temperature, size_px, degrade.scale)
-    truth = np.ascontiguousarray(reference.temperature[square.slices])
-    shape = tuple(size // degrade.scale for size in truth.shape)
-    noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, shape)
-    lr: Picture = np.asarray(degrade(truth) + noise, dtype=np.float32)
-    scene = coarse_scene(reference, square, lr, degrade.scale)
+    _, _, truth, scene = degraded_square(reference, first, degraded, noise_k=noise_k, size_px=size_px)
+    lr = scene.temperature
     about = {"scene": reference.ref.scene_id, "scale": degrade.scale}
     ways: dict[str, Callable[[], _Answer]] = {
         name: partial(_without_learning, method, lr)
@@ -146,13 +135,7 @@ def _without_learning(method: Callable[[Picture], Picture], lr: Picture) -> _Ans
 
 def _learned(scene: Scene, settings: Settings, recipe: Recipe) -> _Answer:
     """What the recipe makes of the scene, the size of its network, and why it fell back where it did."""
-    enhancement = enhance(
-        scene,
-        recipe,
-        device=resolve_device(settings.run.device),
-        prior=load_prior(recipe),
-        kernel=load_kernel(recipe),
-    )
+    enhancement = enhanced(scene, settings, recipe)
     pixels = enhancement.compute(Window(0, 0, *enhancement.scene.grid.shape))
     parameters = enhancement.provenance["network"].get("parameters")
     return pixels.temperature, {"parameters": parameters, "note": enhancement.fallback}

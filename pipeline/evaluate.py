@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import rasterio
@@ -28,6 +28,7 @@ from pipeline.products.store.zarr_store import aligned_tile_px, open_store, temp
 from pipeline.raster import fill_nearest, most_textured_whole
 from pipeline.recipe import Recipe
 from pipeline.recipe_files import load_kernel, load_prior
+from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Enhancement, Scene
 from pipeline.settings import Settings
 from pipeline.superres.bases.base import back_project, bicubic, fit_base
@@ -103,14 +104,10 @@ def evaluate(
         UnusableInputError: If no such square is left, or a setting does not fit the scene.
     """
     degrade = degraded.degrade
-    degrade_settings = settings.recipe.degrade
-    reference = native_grid(Measured.of(reference, degrade_settings), degrade_settings).measured.scene
-    square = truth_square(reference.temperature, size_px, degrade.scale)
-    truth = np.ascontiguousarray(reference.temperature[square.slices])
-    noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, _coarse(truth, degrade))
-    lr: Plane = np.asarray(degrade(truth) + noise, dtype=np.float32)
-    recipe = told_recipe(settings.recipe, degraded, noise_k)
-    scene = coarse_scene(reference, square, lr, degrade.scale)
+    reference, square, truth, scene = degraded_square(
+        reference, settings.recipe.degrade, degraded, noise_k=noise_k, size_px=size_px
+    )
+    lr, recipe = scene.temperature, told_recipe(settings.recipe, degraded, noise_k)
     start = time.process_time()
     answer, enhancement = _product(scene, settings, recipe)
     seconds = time.process_time() - start
@@ -132,6 +129,51 @@ def evaluate(
         "fallback": enhancement.fallback,
         "methods": rows,
     }
+
+
+class DegradedSquare(NamedTuple):
+    """A square of a reference, and the scene that a sensor would have of it.
+
+    Attributes:
+        reference: On its sensor's own grid where the settings ask for that.
+        square: Where it lies on the reference.
+        truth: Its kelvin.
+        scene: Degraded, with noise.
+    """
+
+    reference: Scene
+    square: Window
+    truth: Plane
+    scene: Scene
+
+
+def degraded_square(
+    reference: Scene, settings: DegradeSettings, degraded: Degradation, *, noise_k: float, size_px: int
+) -> DegradedSquare:
+    """The most textured square of a reference, degraded; the same noise every time.
+
+    Raises:
+        UnusableInputError: As `truth_square`.
+    """
+    reference = native_grid(Measured.of(reference, settings), settings).measured.scene
+    scale = degraded.degrade.scale
+    square = truth_square(reference.temperature, size_px, scale)
+    truth = np.ascontiguousarray(reference.temperature[square.slices])
+    shape = truth.shape[0] // scale, truth.shape[1] // scale
+    noise = np.random.default_rng(NOISE_SEED).normal(0, noise_k, shape)
+    lr = np.asarray(degraded.degrade(truth) + noise, dtype=np.float32)
+    return DegradedSquare(reference, square, truth, coarse_scene(reference, square, lr, scale))
+
+
+def enhanced(scene: Scene, settings: Settings, recipe: Recipe) -> Enhancement:
+    """The scene by a recipe with the prior and kernel that it names, on the settings' device."""
+    return enhance(
+        scene,
+        recipe,
+        device=resolve_device(settings.run.device),
+        prior=load_prior(recipe),
+        kernel=load_kernel(recipe),
+    )
 
 
 def told_recipe(recipe: Recipe, degraded: Degradation, noise_k: float) -> Recipe:
@@ -181,13 +223,7 @@ def coarse_scene(reference: Scene, square: Window, lr: Plane, scale: int) -> Sce
 def _product(scene: Scene, settings: Settings, recipe: Recipe) -> tuple[Plane, Enhancement]:
     """What a product of this scene would hold, with the threads and tiles of a run, from its store."""
     share_threads(settings.run.workers, settings.run.threads)
-    enhancement = enhance(
-        scene,
-        recipe,
-        device=resolve_device(settings.run.device),
-        prior=load_prior(recipe),
-        kernel=load_kernel(recipe),
-    )
+    enhancement = enhanced(scene, settings, recipe)
     with tempfile.TemporaryDirectory(prefix="thermal-sr-") as folder:
         path = Path(folder) / "evaluated.zarr"
         write_store(
@@ -254,7 +290,3 @@ def _figures(
         "rmse_k_by_gradient": errors_by_gradient(hr, truth, 2 * degrade.scale),
         "rmse_k_by_class": {} if land is None else errors_by_class(hr, truth, land, 2 * degrade.scale),
     }
-
-
-def _coarse(truth: Plane, degrade: Degrade) -> tuple[int, int]:
-    return truth.shape[0] // degrade.scale, truth.shape[1] // degrade.scale

@@ -18,16 +18,13 @@ from PIL import Image, UnidentifiedImageError
 from skimage.metrics import structural_similarity
 
 from pipeline.errors import UnusableInputError
-from pipeline.evaluate import Degradation, told_recipe
+from pipeline.evaluate import Degradation, enhanced, told_recipe
 from pipeline.files import digest_of
 from pipeline.grid import Grid, Window
-from pipeline.process import resolve_device
 from pipeline.recipe import Recipe
-from pipeline.recipe_files import load_kernel, load_prior
 from pipeline.scene import Scene, SceneRef, Sensor
 from pipeline.settings import Settings
 from pipeline.superres.bases.base import bicubic
-from pipeline.superres.enhance import enhance
 from pipeline.superres.sensing.degrade import Degrade
 
 Levels: TypeAlias = Float64[NDArray[np.float64], "_ _"]
@@ -93,8 +90,7 @@ def enlarge_levels(path: Path, levels: Levels, settings: Settings, recipe: Recip
     grid = Grid(None, None, *kelvin.shape)
     ref = SceneRef(path.stem, "picture", (str(path),), digest_of([path]))
     scene = Scene(ref, NO_SENSOR, "surface_temperature", grid, kelvin)
-    device = resolve_device(settings.run.device)
-    made = enhance(scene, recipe, device=device, prior=load_prior(recipe), kernel=load_kernel(recipe))
+    made = enhanced(scene, settings, recipe)
     finer: Float32[NDArray[np.float32], "_ _"] = made.compute(Window(0, 0, *grid.shape)).temperature
     return np.clip((finer.astype(np.float64) - LOWEST_K) / K_A_LEVEL, 0, 255)
 
