@@ -20,7 +20,7 @@ from skimage.metrics import structural_similarity
 from pipeline.errors import UnusableInputError
 from pipeline.evaluate import Degradation, enhanced, told_recipe
 from pipeline.files import digest_of
-from pipeline.grid import Grid, Window
+from pipeline.grid import Grid, tile_windows
 from pipeline.recipe import Recipe
 from pipeline.scene import Scene, SceneRef, Sensor
 from pipeline.settings import Settings
@@ -32,6 +32,7 @@ SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K")
 TRUTH_FOLDERS = ("GTmod12", "HR", "original", "DIV2K_valid_HR")  # where sets keep their full pictures
 KINDS = (".png", ".jpg", ".jpeg", ".bmp")
 MOST_PIXELS = 100_000_000
+TILE_PX = 256
 LOWEST_K, K_A_LEVEL = 200.0, 120 / 255
 NO_SENSOR = Sensor("no sensor: a picture without kelvin", float("nan"), 0.0, 0.0, float("nan"), "none")
 
@@ -91,7 +92,9 @@ def enlarge_levels(path: Path, levels: Levels, settings: Settings, recipe: Recip
     ref = SceneRef(path.stem, "picture", (str(path),), digest_of([path]))
     scene = Scene(ref, NO_SENSOR, "surface_temperature", grid, kelvin)
     made = enhanced(scene, settings, recipe)
-    finer: Float32[NDArray[np.float32], "_ _"] = made.compute(Window(0, 0, *grid.shape)).temperature
+    finer: Float32[NDArray[np.float32], "_ _"] = np.empty(made.grid.shape, np.float32)
+    for window in tile_windows(grid.shape, TILE_PX):
+        finer[window.refine(recipe.scale).slices] = made.compute(window).temperature
     return np.clip((finer.astype(np.float64) - LOWEST_K) / K_A_LEVEL, 0, 255)
 
 
