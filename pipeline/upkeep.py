@@ -22,6 +22,7 @@ from pipeline.products.layout import (
     MANIFEST,
     REPLACED_PREFIX,
     STAGING_PREFIX,
+    hidden_folders,
     manifest_digest,
     published_folders,
     recipe_folder,
@@ -118,7 +119,7 @@ def replaced_products(out: Path) -> Iterator[Spare]:
     """Products that were moved aside because they were damaged or made again."""
     for recipe in recipe_folders(out):
         for prefix in (REPLACED_PREFIX, DAMAGED_PREFIX):
-            for folder in sorted([*recipe.glob(f"*/*/{prefix}*"), *recipe.glob(f"undated/{prefix}*")]):
+            for folder in hidden_folders(recipe, prefix):
                 yield Spare(folder, "another one has taken its place", _size(folder))
 
 

@@ -225,3 +225,12 @@ def test_a_scene_pruned_by_age_is_not_made_again_until_redo(night):
     assert "pruned: made" in plan.ended[0].reason
     call("redo", settings.output.root, product.name)
     assert run(settings) == product
+
+
+def test_what_lies_behind_a_link_is_nothing_to_prune(tmp_path):
+    published(tmp_path / "out")
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "08" / ".replaced-demo-0123abcd-1").mkdir(parents=True)
+    (tmp_path / "out" / LABEL / "2025").symlink_to(elsewhere)
+    assert call("prune", tmp_path / "out", "--replaced", "--yes").stdout == ""
+    assert (elsewhere / "08" / ".replaced-demo-0123abcd-1").is_dir()

@@ -33,7 +33,7 @@ def keep_plausible(
         UnusableInputError: If more pixels lie outside than the settings allow.
         SkippedSceneError: If a rule's range leaves none.
     """
-    told = _ruled(temperature, rule)
+    _drop_ruled(temperature, rule)
     collar = _drop_collar(temperature)
     valid = int(np.isfinite(temperature).sum())
     lowest_k, highest_k = _range(quantity, wavelength_um, settings.plausible)
@@ -54,6 +54,7 @@ def keep_plausible(
     if quantity == "sea_surface_temperature":
         temperature[hot] = np.nan
         words = f"outside {lowest_k:g}-{highest_k:g} K"
+    told = []
     gone = int(cold.sum()) + collar + (int(hot.sum()) if quantity == "sea_surface_temperature" else 0)
     if gone:
         told.append(f"{gone} {'pixel' if gone == 1 else 'pixels'} {words} taken for no data")
@@ -62,16 +63,15 @@ def keep_plausible(
     return tuple(told)
 
 
-def _ruled(temperature: Float32[NDArray[np.float32], "y x"], rule: ProductRule | None) -> list[str]:
+def _drop_ruled(temperature: Float32[NDArray[np.float32], "y x"], rule: ProductRule | None) -> None:
     """What a person's rule says to be no data becomes it, in place."""
     if rule is None or (rule.valid_min_k is None and rule.valid_max_k is None):
-        return []
+        return
     outside = temperature < (-np.inf if rule.valid_min_k is None else rule.valid_min_k)
     outside |= temperature > (np.inf if rule.valid_max_k is None else rule.valid_max_k)
     temperature[outside] = np.nan
     if not np.isfinite(temperature).any():
         raise SkippedSceneError("no pixel lies within valid_min_k and valid_max_k of its rule")
-    return []
 
 
 def _drop_collar(temperature: Float32[NDArray[np.float32], "y x"]) -> int:

@@ -53,7 +53,7 @@ def redo(
         options = "--error TEXT, --damaged or --older-than-version V"
         raise SettingsError(f"redo: say which: names, - for a list, {options}")
     root, label = tree.output.root, tree.recipe.label
-    rows = list(_asked_for(root, [] if not names else _lines(names)))
+    rows = list(_asked_for(root, _lines(names or ())))
     if error:
         rows += _forgotten(root, label, error)
     if damaged:
@@ -75,7 +75,7 @@ def _lines(names: Sequence[str]) -> Iterator[str]:
         yield from (each for each in found if each)
 
 
-def _asked_for(out: Path, names: Sequence[str] | Iterator[str]) -> Iterator[dict[str, str]]:
+def _asked_for(out: Path, names: Iterator[str]) -> Iterator[dict[str, str]]:
     """Mark every product, and forget every record, of these names or paths."""
     from pipeline.products.layout import recipe_folders, record_path
     from pipeline.products.publish import ASKED_FOR, mark_for_redo, read_records

@@ -206,15 +206,13 @@ def _safe(name: str) -> str:
     return name
 
 
-def left_behind(recipe_folder: Path) -> list[Path]:
-    """Folders in which products were being made, of now and of killed runs; no link is followed to them."""
+def hidden_folders(recipe_folder: Path, prefix: str) -> list[Path]:
+    """Folders beside products whose names begin so: in the making, or moved aside; no link is followed."""
     years = _visible_folders(recipe_folder)
     months = [
         month for year in years for month in ([year] if year.name == "undated" else _visible_folders(year))
     ]
-    return [
-        folder for month in months for folder in _folders(month) if folder.name.startswith(STAGING_PREFIX)
-    ]
+    return [folder for month in months for folder in _folders(month) if folder.name.startswith(prefix)]
 
 
 def _visible_folders(folder: Path) -> list[Path]:

@@ -28,7 +28,8 @@ from pipeline.products.layout import (
     RECORD,
     REDO,
     REPLACED_PREFIX,
-    left_behind,
+    STAGING_PREFIX,
+    hidden_folders,
     manifest_digest,
     manifest_rule,
     recipe_folder,
@@ -183,7 +184,7 @@ def sweep(out: Path, recipe_label: str, older_than_s: float) -> list[Path]:
     its folder. What is younger may be another worker's and stays.
     """
     removed = []
-    for folder in left_behind(recipe_folder(out, recipe_label)):
+    for folder in hidden_folders(recipe_folder(out, recipe_label), STAGING_PREFIX):
         age_s = time.time() - _youngest(folder)
         if age_s > older_than_s:
             shutil.rmtree(folder, ignore_errors=True)  # another sweep may be faster
