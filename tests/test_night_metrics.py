@@ -23,6 +23,7 @@ def test_every_count_of_the_report_is_in_the_file_and_the_file_is_well_formed(tm
     ]
     started = datetime(2026, 8, 1, tzinfo=UTC)
     report = make_report("run", started, Settings(), plan=Plan(todo=tuple(refs)), records=records)
+    report["finished"] = "2026-08-01T02:00:00Z"
     text = write_metrics(report, 'a "b"\\c', tmp_path / "night.prom").read_text()
     samples = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(SAMPLE.fullmatch(line) for line in samples), text
@@ -31,5 +32,8 @@ def test_every_count_of_the_report_is_in_the_file_and_the_file_is_well_formed(tm
         assert line.endswith(f" {count}")
     assert any(line.startswith("thermal_sr_scene_seconds_sum") and line.endswith(" 3.5") for line in samples)
     assert any(line.endswith(f" {100 * 2**20}") for line in samples)
+    ended = f"{int(started.timestamp()) + 7200}"
+    for name, value in (("thermal_sr_night_seconds", "7200"), ("thermal_sr_night_end_seconds", ended)):
+        assert [line.rpartition(" ")[2] for line in samples if line.startswith(f"{name}{{")] == [value]
     assert text.count("# HELP") == text.count("# TYPE") == 6
     assert list(tmp_path.iterdir()) == [tmp_path / "night.prom"]
