@@ -6,6 +6,7 @@ point of it: what is judged is what is published, to the last step.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,11 +14,13 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from pipeline.grid import Window
+from pipeline.grid import Window, tile_windows
 from pipeline.superres.applying.passes import Reduce
 from pipeline.superres.applying.upscaler import Plane, Upscaler
 from pipeline.superres.applying.windows import compute_passes, compute_window
 from pipeline.superres.bases.projection import Projection
+
+PIECE_PX = 512  # a tile with its halo is one piece
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,24 @@ class Method:
         """Base and detail of a window; no detail where the picture wants none."""
         # Beyond the scene's own border every step mirrors it by itself; inside, a halo is borrowed.
         outer = window.grow(self.projection.reach_px if self.projection is not None else 0, picture.lr.shape)
-        base = compute_window(self.base, picture.lr, outer)
-        detail, spread = np.zeros_like(base), np.zeros_like(base)
-        if self.passes and picture.gain[outer.slices].any():
-            mean, spread = compute_passes(self.passes, picture.lr, outer, self.reduce)
-            detail = mean - base
+        fine = (outer.height * self.scale, outer.width * self.scale)
+        base, detail, spread = (np.zeros(fine, dtype=np.float32) for _ in range(3))
+        for piece in self._pieces(outer):
+            there = piece.within(outer).refine(self.scale).slices
+            base[there] = compute_window(self.base, picture.lr, piece)
+            if self.passes and picture.gain[piece.slices].any():
+                mean, spread[there] = compute_passes(self.passes, picture.lr, piece, self.reduce)
+                detail[there] = mean - base[there]
         return Parts(base, detail, spread, window, outer)
+
+    def _pieces(self, window: Window) -> list[Window]:
+        """The window in pieces, so that a whole scene takes no more memory in a network than one of them."""
+        if any(up.reach_px is None for up in (self.base, *self.passes)):
+            return [window]  # each piece would look at the whole scene
+        pieces = tile_windows((window.height, window.width), PIECE_PX)
+        return [
+            dataclasses.replace(p, row=window.row + p.row, column=window.column + p.column) for p in pieces
+        ]
 
     def finish(self, picture: Picture, parts: Parts) -> Answer:
         """Base, gain times detail, projection."""

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from pipeline.grid import Window
 from pipeline.recipe_settings import InferSettings
+from pipeline.superres.applying.enlarge import base_upscaler
+from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.applying.passes import passes
 from pipeline.superres.applying.windows import compute_passes, compute_window
+from pipeline.superres.bases.base import bicubic_base
 from tests.superres.applying.strategies import every_network_and_strategy, every_strategy
 from tests.superres.upscalers import (
     global_upscaler,
@@ -119,3 +122,20 @@ def test_the_default_strategy_has_eight_passes_and_a_spread():
     _, spread = compute_passes(ways, landscape(20, 20), Window(0, 0, 20, 20), "mean")
     assert len(ways) == 8
     assert spread.mean() > 0.01
+
+
+def test_no_network_sees_more_than_a_piece_of_a_large_scene(monkeypatch):
+    sides, up = [], small_upscaler()
+
+    def watched(piece):
+        sides.append(max(piece.lr.shape))
+        return up.apply(piece)
+
+    method = Method(base_upscaler(bicubic_base(2)), (replace(up, apply=watched),))
+    picture = Picture.of(hills(40, 50), np.ones((40, 50), dtype=bool))
+    whole = method(picture, picture.window)
+    monkeypatch.setattr("pipeline.superres.applying.method.PIECE_PX", 16)
+    sides.clear()
+    pieced = method(picture, picture.window)
+    assert max(sides) <= 16 + 2 * up.own_reach_px
+    np.testing.assert_allclose(pieced.hr, whole.hr, atol=1e-4)
