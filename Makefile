@@ -33,6 +33,7 @@ format: install
 
 benchmarks: install
 	@$(BIN)/python -m tests.benchmarks.stages
+	@$(BIN)/python -m tests.benchmarks.gpu
 
 install: $(STAMP)
 
