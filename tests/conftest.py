@@ -30,6 +30,7 @@ settings.load_profile("steady")
 
 mark_processes()
 
+SPREAD_OVER = 0.7  # of the files that compute
 REAL_SCENES = ROOT / ".." / "shared" / "scenes"
 
 
@@ -56,3 +57,19 @@ def no_leftovers():
     torch.set_num_threads(1)
     with nothing_left():
         yield
+
+
+def pytest_collection_modifyitems(items):
+    """Put files that mostly wait for other processes among those that compute, so that both go on at once.
+
+    None of them comes among the last files, where the other processes of the run would wait for it alone.
+    """
+    files = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    waiting = [path for path in files if {"fleet", "flows"} & set(path.parts)]
+    computing = [path for path in files if path not in set(waiting)]
+    apart = SPREAD_OVER * len(computing) / max(len(waiting), 1)
+    place = {path: number for number, path in enumerate(computing)}
+    place |= {path: number * apart for number, path in enumerate(waiting)}
+    items[:] = [item for path in sorted(files, key=place.__getitem__) for item in files[path]]
