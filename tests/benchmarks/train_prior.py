@@ -35,14 +35,14 @@ PROVENANCE = (
     "(contains modified Copernicus Sentinel data), and of three drones, as public repositories carried them: "
     "the files' names are under scenes."
 )
-STEPS = 2400
+STEPS = {2: 2400, 4: 7200, 8: 2400}
 
 
-def settings_of(arguments: argparse.Namespace) -> PriorTraining:
+def settings_of(arguments: argparse.Namespace, scale: int) -> PriorTraining:
     """What the command line asks for; the rest as `PriorTraining` has it."""
     default = PriorTraining()
     network = {**default.network.model_dump(exclude={"base"}), **json.loads(arguments.network)}
-    told = {"steps": STEPS, **json.loads(arguments.training)}
+    told = {"steps": STEPS[scale], **json.loads(arguments.training)}
     training = default.training.model_copy(update=told)
     resolved = Recipe(network=NetworkSettings.model_validate(network)).resolved().network
     return replace(default, network=resolved, training=training)
@@ -119,7 +119,7 @@ def main() -> None:
     made: dict[frozenset[str], dict[int, Prior]] = {group: {} for group in groups}
     scores: list[LeftOutScore] = []
     for scale in arguments.scales:
-        settings = settings_of(arguments)
+        settings = settings_of(arguments, scale)
         for number, group in enumerate(groups):
             judged = [scene for scene in scenes if scene.site in group]
             others = [scene for scene in scenes if scene.site not in group]

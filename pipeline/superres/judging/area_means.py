@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from pipeline.raster import block_means
 from pipeline.superres.judging.selftest import SelfTest
 
 AREAS_PX = (1, 4, 16, 64)  # scene pixels in an area, all of them squares
@@ -31,8 +32,7 @@ def area_figures(test: SelfTest, scale: int) -> dict[str, float | None]:
     figures: dict[str, float | None] = {}
     for area_px in AREAS_PX:
         side = scale * math.isqrt(area_px)
-        height, width = (size // side for size in error.shape)
-        blocks = error[: height * side, : width * side].reshape(height, side, width, side).mean(axis=(1, 3))
+        blocks = block_means(error, side, least_valid=side**2)
         known = blocks[np.isfinite(blocks)]
         enough = known.size >= MIN_AREAS
         figures[f"area_error_{area_px}px_k"] = float(np.sqrt(np.mean(known**2))) if enough else None

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
+from pipeline.raster import block_means
+
 Plane = Float32[NDArray[np.float32], "y x"]
 
 ONE_SIGMA = math.erf(1 / math.sqrt(2))  # 68.27 % of a normal distribution
@@ -23,7 +25,7 @@ MIN_VALUES = 64
 SCALES = (2, 4, 8)
 # Of log(error / finest contrast): constant, per unit of slope, per unit of growth. By scale.
 WEIGHTS = ((1.728, -0.822, 1.145), (1.122, -0.449, 0.888), (1.075, -0.494, 0.153))
-SPREAD = (0.28, 0.49, 0.38)  # standard deviation of what is left of that logarithm, at places left out
+SPREAD = (0.36, 0.42, 0.32)  # standard deviation of what is left of that logarithm, at places left out
 MOST = (1.2, 1.4, 2.0)  # error over finest contrast that one scene in ten exceeds; by scale
 GROWTH_BOUNDS = (-0.6, 0.5)  # beyond them it says no more
 
@@ -66,19 +68,13 @@ def find_octaves(lr: Plane, valid: Bool[NDArray[np.bool_], "y x"], slope: float)
         slope: Of the spectrum.
     """
     fine = np.where(valid, lr.astype(np.float64), np.nan)
-    coarse = _halved(fine)
+    coarse = block_means(fine, 2, least_valid=4)
     height, width = (2 * side for side in coarse.shape)
     within = fine[:height, :width] - coarse.repeat(2, axis=0).repeat(2, axis=1)
     levels = [_exceeded_by_a_third(each) for each in (within, _diagonal(fine), _diagonal(coarse))]
     if min(levels) <= 0:
         return None
     return Octaves(levels[0], math.log(levels[1] / levels[2]), slope)
-
-
-def _halved(fine: NDArray[np.float64]) -> NDArray[np.float64]:
-    height, width = (side // 2 for side in fine.shape)
-    blocks = fine[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-    return np.asarray(blocks.mean(axis=(1, 3)))
 
 
 def _diagonal(picture: NDArray[np.float64]) -> NDArray[np.float64]:
