@@ -46,6 +46,17 @@ class _Log(logging.FileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):
             super().emit(record)
+        # Python prints a warning that nobody handles; before Prefect is there, this file must not hide it.
+        if logging.lastResort is not None and record.levelno >= logging.WARNING and self._alone(record.name):
+            logging.lastResort.handle(record)
+
+    def _alone(self, name: str) -> bool:
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return False
+            logger = logger.parent if logger.propagate else None
+        return True
 
     def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
         return

@@ -84,11 +84,11 @@ BESIDE = {
     "train.min_learning_rate": ("recipe.train.schedule=cosine",),
     "train.validate_every": {
         "trained": (*JUDGED, "recipe.train.steps=100"),
-        "started": (*JUDGED, "recipe.train.steps=100", "recipe.train.learning_rate=0.001"),
+        "started": (*JUDGED, "recipe.train.steps=100", "recipe.train.learning_rate=0.005"),
     },
     "train.patience_fraction": {
         "trained": (*JUDGED, "recipe.train.learning_rate=0.0005"),
-        "started": (*JUDGED, "recipe.train.learning_rate=0.001"),
+        "started": (*JUDGED, "recipe.train.learning_rate=0.005"),
     },
     "infer.reduce": ("recipe.infer.self_ensemble=true",),
     "infer.patch_px": SHIFTED,

@@ -31,6 +31,8 @@ def test_a_night_counts_every_input_once_and_the_next_finds_nothing(prefect_serv
     from flows.scene import artifact_key
     from pipeline.scene import SceneRef
 
+    with get_client(sync_client=True) as client:
+        before = {run.id for run in client.read_flow_runs()}
     state = ingest(settings.model_dump(mode="json"), return_state=True)
     report = state.result()
     assert report["found"] == sum(report["counts"].values()) == 4
@@ -46,7 +48,7 @@ def test_a_night_counts_every_input_once_and_the_next_finds_nothing(prefect_serv
     assert again.result()["found"] == sum(again.result()["counts"].values()) == 4
 
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs()
+        runs = [run for run in client.read_flow_runs() if run.id not in before]
     nights = [run for run in runs if run.name.startswith("night 20") and run.name.endswith(" archive")]
     assert sorted(run.state.name for run in nights) == ["CompletedWithFailures", "NothingNew"]
     scenes = {run.state.name: run for run in runs if run.parent_task_run_id}

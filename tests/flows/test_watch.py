@@ -66,7 +66,7 @@ def test_a_night_is_seen_while_it_lasts_and_no_longer(night, capfd):
 def test_the_log_of_one_scene_holds_its_stages_and_what_is_logged_of_it(night, caplog):
     out, (one, other) = night.settings.output.root, (ref.scene_id for ref in night.plan.todo[1:])
     told = Heartbeat(night, spoken=False)
-    with caplog.at_level("INFO"), told.beating():
+    with caplog.at_level("INFO", logger="pipeline"), told.beating():
         told(one, 5.0, "train")
         told(one, 9.0, "train")
         told(other, 5.0, "judge")
@@ -79,7 +79,7 @@ def test_a_disk_that_takes_nothing_costs_a_night_nothing(night, caplog, capfd):
     out = night.settings.output.root
     (out / ".scratch").write_text("no folder can be made here")
     told = Heartbeat(night, spoken=True)
-    with caplog.at_level("INFO"), told.beating():
+    with caplog.at_level("INFO", logger="pipeline"), told.beating():
         told(night.plan.todo[1].scene_id, 5.0, "train")
         log.info("%s: done in 3 s", night.plan.todo[1].scene_id)
         time.sleep(0.1)
