@@ -24,11 +24,12 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_reproject
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.figures import AREA_ERRORS
 from pipeline.grid import Grid
+from pipeline.map_bounds import Box, bounds_in, bounds_of, pixel_side
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
 from pipeline.products.product_files import store_in
 from pipeline.products.publish import read_record
@@ -48,7 +49,6 @@ log = logging.getLogger(__name__)
 CHUNK_PX = 1024
 _SAME_LATTICE_PX = 0.01  # products that differ by less than this part of a pixel are on one lattice
 _OF_ONE_GRID = ("spatial:", "proj:", "geospatial_", "zarr_conventions", "multiscales")
-Box = tuple[float, float, float, float]  # west, south, east, north in degrees
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def open_products(
     Returns:
         Dataset with dims (time, y, x): the temperature in kelvin and its uncertainty, float32 with NaN for
         no data, and the flags, uint8 with `no_data` outside a product. `time` is NaT for undated products.
-        Along `time` lie `scene_id`, `product` (folder) and `resampled` (true where pixels were resampled);
+        Along `time` lie `scene_id`, `product` (folder), `scene_pixel_px` (side of a pixel of the scene, in
+        pixels of the cube) and `resampled` (true where pixels were resampled);
         along `time` and `area` (in scene pixels) `error_of_mean_k`, as the product's self-test found it.
 
     Raises:
@@ -184,7 +185,7 @@ def _common_grid(opened: Sequence[tuple[_Found, xr.Dataset]], box: Box | None) -
     if box is not None:
         outlines = [bounds_in(box, "OGC:CRS84", first.crs)]
     else:
-        outlines = [_bounds_of(store.odc.geobox, first.crs) for _, store in opened]
+        outlines = [bounds_of(store.odc.geobox, first.crs) for _, store in opened]
     corners = np.array([corner for w, s, e, n in outlines for corner in ((w, s), (w, n), (e, s), (e, n))])
     columns, rows = ~first.affine @ tuple(corners.T)
     # An edge that lies on the lattice must not gain a row by rounding.
@@ -193,25 +194,10 @@ def _common_grid(opened: Sequence[tuple[_Found, xr.Dataset]], box: Box | None) -
     return GeoBox((bottom - top, right - left), first.affine @ Affine.translation(left, top), first.crs)
 
 
-def _bounds_of(geobox: GeoBox, crs: Any) -> Box:
-    """Least and greatest coordinates of a product in another reference system."""
-    west, south, east, north = geobox.boundingbox.bbox
-    return bounds_in((west, south, east, north), geobox.crs, crs)
-
-
-def bounds_in(box: Box, theirs: Any, crs: Any) -> Box:
-    """West, south, east, north of a box of one reference system in another."""
-    source, target = CRS.from_user_input(str(theirs)), CRS.from_user_input(str(crs))
-    if source == target:
-        return box
-    west, south, east, north = Transformer.from_crs(source, target, always_xy=True).transform_bounds(*box)
-    return west, south, east, north
-
-
 def _on_grid(one: _Found, store: xr.Dataset, grid: GeoBox) -> xr.Dataset | None:
     """A product on the cube's grid with a time of length one; None where it lies outside."""
     theirs: GeoBox = store.odc.geobox
-    west, south, east, north = _bounds_of(theirs, grid.crs)
+    west, south, east, north = bounds_of(theirs, grid.crs)
     ours = grid.boundingbox
     if west >= ours.right or east <= ours.left or south >= ours.top or north <= ours.bottom:
         return None
@@ -225,6 +211,7 @@ def _on_grid(one: _Found, store: xr.Dataset, grid: GeoBox) -> xr.Dataset | None:
         "scene_id": ("time", [one.record.ref.scene_id]),
         "product": ("time", [one.folder.name]),
         "resampled": ("time", [offset is None]),
+        "scene_pixel_px": ("time", [int(store.attrs["sr_scale_factor"]) * pixel_side(theirs, grid)]),
         "area": list(AREA_ERRORS),
         "error_of_mean_k": (("time", "area"), [_errors_of_means(variables[f"{name}_uncertainty"])]),
     }

@@ -7,6 +7,7 @@ mean_over(cube, read_polygon("field.geojson")).to_dataframe()
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from shapely.geometry import box as rectangle
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.cube import Box, bounds_in
 from pipeline.errors import UnusableInputError
 from pipeline.files import read_small
+from pipeline.map_bounds import Box, bounds_in
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.zarr_store import temperature_name
 from pipeline.scene import FLAG_MEANINGS
@@ -100,17 +101,17 @@ def mean_over(cube: xr.Dataset, where: Box | BaseGeometry) -> xr.Dataset:
 
 def _mean_of(date: xr.Dataset, inside: Bool[NDArray[np.bool_], "y x"]) -> dict[str, float | str]:
     """A line of `mean_over`: one date."""
-    name, scale = temperature_name(date), int(date.attrs["sr_scale_factor"])
+    name, side_px = temperature_name(date), float(date.scene_pixel_px)
     kelvin, sigma = (np.asarray(date[one], np.float64) for one in (name, f"{name}_uncertainty"))
     valid = inside & np.isfinite(kelvin)
-    whole, pixels = _whole_blocks(valid, scale), int(valid.sum())
+    whole, pixels = _whole_blocks(valid, math.ceil(side_px)), int(valid.sum())
     mean_k, own_k = (float(values[valid].mean()) if pixels else np.nan for values in (kelvin, sigma))
     told = zip(date.area.values.tolist(), date.error_of_mean_k.values.tolist(), strict=True)
     error_k, assumption = _error({area: error for area, error in told if np.isfinite(error)}, whole, own_k)
     return {
         "mean_k": mean_k,
         "error_k": error_k,
-        "scene_pixels": pixels / scale**2,
+        "scene_pixels": pixels / side_px**2,
         "whole_scene_pixels": whole,
         "assumption": assumption,
     }

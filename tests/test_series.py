@@ -58,6 +58,20 @@ def test_the_mean_over_a_box_is_numpys_and_has_the_error_of_the_largest_area_tha
         mean_over(cube, (0, 0, 1, 1))
 
 
+def test_scene_pixels_are_those_of_the_date_s_own_scene_where_grids_differ(tmp_path):
+    for digest, wider in (("0123abcd", 1), ("1123abcd", 2)):
+        place = ORIGIN @ Affine.scale(wider)
+        enhancement = make_enhancement(
+            (UTM, place), acquired=f"2024-07-2{wider}T20:40:25Z", scene_id=f"demo-{digest}", holes=False
+        )
+        staging, final = stage_product(tmp_path, replace(enhancement, figures=KNOWN))
+        publish(staging, final, manifest_of(enhancement))
+    cube = open_products(tmp_path)
+    assert cube.scene_pixel_px.values.tolist() == [4, 8]
+    found = mean_over(cube, TO_DEGREES.transform_bounds(400000, 5299000, 400840, 5299840))
+    assert float(found.scene_pixels[0]) == pytest.approx(4 * float(found.scene_pixels[1]), rel=0.05)
+
+
 def degrees(*corners):
     """A polygon in degrees from corners on the map."""
     return shapely.Polygon([TO_DEGREES.transform(*corner) for corner in corners])
