@@ -48,6 +48,12 @@ def test_netcdf_has_the_pixels_and_the_types_of_cf(folder, store, tmp_path):
         assert made.surface_temperature.attrs["actual_range"].dtype == np.float32
         assert made.rio.crs.to_epsg() == 32633
         np.testing.assert_array_equal(made.x, store.x)
+        assert set(made.coords) == {
+            "time",
+            "y",
+            "x",
+            "spatial_ref",
+        }  # nothing that a cube says of its products
 
 
 def test_a_part_says_its_own_place_and_range(folder, store, tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.commands.options import numbers_of, out_console
+from pipeline.commands.options import MaskFlagsOption, MaskSigmaOption, numbers_of, out_console
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,12 +26,8 @@ def export(
     box: Annotated[
         str | None, typer.Option("--box", metavar="W,S,E,N", help="Only this part, in degrees.")
     ] = None,
-    mask_sigma: Annotated[
-        float | None, typer.Option("--mask-sigma", metavar="K", help="Only pixels at most so uncertain.")
-    ] = None,
-    mask_flags: Annotated[
-        str | None, typer.Option("--flags", metavar="0,2", help="Only pixels with one of these flags.")
-    ] = None,
+    mask_sigma: MaskSigmaOption = None,
+    mask_flags: MaskFlagsOption = None,
 ) -> None:
     """Write a product as NetCDF, GeoTIFF, picture or table."""
     from pipeline.cube import open_products
@@ -54,8 +50,9 @@ def export(
 
 
 def _alone(cube: xr.Dataset) -> xr.Dataset:
-    """The one product in a cube, without the dimension of time."""
-    return cube.isel(time=0).drop_vars(("scene_id", "product", "resampled", "area", "error_of_mean_k"))
+    """The one product in a cube, without the dimension of time and what a cube alone says along it."""
+    of_cubes = [name for name, told in cube.coords.items() if {"time", "area"} & {*told.dims}]
+    return cube.isel(time=0).drop_vars([name for name in of_cubes if name != "time"])
 
 
 def _four(words: str) -> tuple[float, float, float, float]:

@@ -43,6 +43,12 @@ ShardOption = Annotated[
 BudgetOption = Annotated[
     str | None, typer.Option("--budget", metavar="TIME", help="How long it may take: 6h, 90min, 1h30m.")
 ]
+MaskSigmaOption = Annotated[
+    float | None, typer.Option("--mask-sigma", metavar="K", help="Only pixels at most so uncertain.")
+]
+MaskFlagsOption = Annotated[
+    str | None, typer.Option("--flags", metavar="0,2", help="Only pixels with one of these flags.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 

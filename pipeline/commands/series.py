@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import SinceOption, UntilOption, numbers_of, out_console
+from pipeline.commands.options import (
+    MaskFlagsOption,
+    MaskSigmaOption,
+    SinceOption,
+    UntilOption,
+    numbers_of,
+    out_console,
+)
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,12 +41,8 @@ def series(
     recipe: Annotated[
         str, typer.Option("--recipe", metavar="NAME", help="Beginning of the recipe folder's name.")
     ] = "",
-    mask_sigma: Annotated[
-        float | None, typer.Option("--mask-sigma", metavar="K", help="Only pixels at most so uncertain.")
-    ] = None,
-    mask_flags: Annotated[
-        str | None, typer.Option("--flags", metavar="0,2", help="Only pixels with one of these flags.")
-    ] = None,
+    mask_sigma: MaskSigmaOption = None,
+    mask_flags: MaskFlagsOption = None,
 ) -> None:
     """Tell temperatures along time at a point or over a polygon."""
     if (at is None) == (polygon is None):
