@@ -32,7 +32,8 @@ from flows.automations import missing
 from pipeline.errors import SettingsError
 from pipeline.outcomes import set_aside
 from pipeline.process import resolve_device
-from pipeline.products.publish import read_records, redo_reason
+from pipeline.products.publish import redo_reason
+from pipeline.products.records import read_records
 from pipeline.settings import Settings
 from pipeline.text import one_line
 from pipeline.upkeep import products_below

@@ -32,7 +32,7 @@ from pipeline.grid import Grid
 from pipeline.map_bounds import Box, bounds_in, bounds_of, pixel_side
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
 from pipeline.products.product_files import store_in
-from pipeline.products.publish import read_record
+from pipeline.products.records import read_record
 from pipeline.products.store.arrays import TIME_ATTRIBUTES
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.georeference import (

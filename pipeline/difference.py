@@ -29,7 +29,8 @@ from rasterio.windows import Window
 from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.products.layout import MANIFEST, manifest_digest
 from pipeline.products.product_files import store_in
-from pipeline.products.publish import read_manifest, read_provenance
+from pipeline.products.publish import read_manifest
+from pipeline.products.records import read_provenance
 from pipeline.raster import block_means
 from pipeline.recipe import Recipe
 from pipeline.text import latin_line, one_line

@@ -23,15 +23,16 @@ from pipeline.files import write_json
 from pipeline.grid import Window
 from pipeline.process import resolve_device
 from pipeline.products.product_files import ProductFiles
-from pipeline.products.publish import read_provenance, read_record
+from pipeline.products.records import read_provenance, read_record
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.recipe import Recipe
 from pipeline.recipe_files import load_kernel, load_prior, with_checked_files
 from pipeline.scene import FLAG_MEANINGS, Scene
 from pipeline.superres.applying.method import Picture
 from pipeline.superres.bases.base import Base
-from pipeline.superres.detail import Detail, compose_method, detail_of_kept, find_detail, fit_scene_base
+from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
 from pipeline.superres.judging.attribution import Enlarge, attribute, box_feature, pixel_feature
+from pipeline.superres.kept import detail_of_kept
 from pipeline.superres.networks.device import one_thread
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import Prepared, prepare

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DamagedProductError
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
-from pipeline.products.publish import read_record
+from pipeline.products.records import read_record
 from pipeline.scene import SceneRef
 from pipeline.scene_sizes import scene_pixels
 from pipeline.settings import Settings

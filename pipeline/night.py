@@ -21,7 +21,8 @@ from pipeline.archive.product_rules import rule_identity
 from pipeline.files import read_small, text_digest, write_json
 from pipeline.outcomes import set_aside
 from pipeline.products import layout
-from pipeline.products.publish import ASKED_FOR, DAMAGED, read_records, redo_reason
+from pipeline.products.publish import ASKED_FOR, DAMAGED, redo_reason
+from pipeline.products.records import read_records
 from pipeline.recipe import PATCH_PX, Recipe
 from pipeline.recipe_files import with_checked_files
 from pipeline.scene import Record, SceneRef

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pipeline.products.publish import find_record, write_record
+from pipeline.products.records import find_record, write_record
 from pipeline.scene import Record, SceneRef, Status
 from pipeline.settings import Settings
 from pipeline.stages import Clock

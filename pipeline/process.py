@@ -30,7 +30,8 @@ from pipeline.output_settings import OutputSettings
 from pipeline.products import layout
 from pipeline.products.catalog import write_item
 from pipeline.products.product_files import ProductFiles
-from pipeline.products.publish import find_record, publish, read_record, refuse_taken, write_record
+from pipeline.products.publish import publish, refuse_taken
+from pipeline.products.records import find_record, read_record, write_record
 from pipeline.products.store.statistics import StoreSummary
 from pipeline.products.store.unsharp import Unsharp
 from pipeline.products.store.zarr_store import open_store, temperature_name, write_store

@@ -23,7 +23,7 @@ from pipeline.night import Plan
 from pipeline.outcomes import outcome
 from pipeline.pages.night_page import write_night_page
 from pipeline.products import layout
-from pipeline.products.publish import read_record, read_records
+from pipeline.products.records import read_record, read_records
 from pipeline.scene import Record, SceneRef, Status
 from pipeline.settings import Settings
 from pipeline.text import markdown_code, markdown_safe

@@ -21,7 +21,8 @@ from pipeline.night import seen_files
 from pipeline.output_settings import OutputSettings
 from pipeline.process import process_scene, resolve_device
 from pipeline.products.product_files import store_in
-from pipeline.products.publish import read_manifest, read_provenance, read_record
+from pipeline.products.publish import read_manifest
+from pipeline.products.records import read_provenance, read_record
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.provenance import described_device, software
 from pipeline.recipe import Recipe

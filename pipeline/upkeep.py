@@ -28,7 +28,8 @@ from pipeline.products.layout import (
     recipe_folder,
     recipe_folders,
 )
-from pipeline.products.publish import DAMAGED, mark_for_redo, read_record, redo_reason, verify, write_record
+from pipeline.products.publish import DAMAGED, mark_for_redo, redo_reason, verify
+from pipeline.products.records import read_record, write_record
 from pipeline.recipe import Recipe
 from pipeline.text import one_line
 from pipeline.times import from_iso, now_utc

@@ -84,7 +84,8 @@ def product_facts(folder: Path) -> dict[str, Any]:
         DamagedProductError: Its manifest or its record cannot be read.
     """
     from pipeline.grid import crs_name
-    from pipeline.products.publish import read_manifest, read_record
+    from pipeline.products.publish import read_manifest
+    from pipeline.products.records import read_record
     from pipeline.products.store.zarr_store import open_store, temperature_name
 
     manifest, record = read_manifest(folder), read_record(folder)

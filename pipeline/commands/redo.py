@@ -78,7 +78,8 @@ def _lines(names: Sequence[str]) -> Iterator[str]:
 def _asked_for(out: Path, names: Iterator[str]) -> Iterator[dict[str, str]]:
     """Mark every product, and forget every record, of these names or paths."""
     from pipeline.products.layout import recipe_folders, record_path
-    from pipeline.products.publish import ASKED_FOR, mark_for_redo, read_records
+    from pipeline.products.publish import ASKED_FOR, mark_for_redo
+    from pipeline.products.records import read_records
     from pipeline.upkeep import products_below
 
     wanted = {Path(name).name.removesuffix(".json"): name for name in names}
@@ -100,7 +101,7 @@ def _asked_for(out: Path, names: Iterator[str]) -> Iterator[dict[str, str]]:
 
 def _forgotten(out: Path, label: str, error: str) -> Iterator[dict[str, str]]:
     from pipeline.products.layout import record_path
-    from pipeline.products.publish import read_records
+    from pipeline.products.records import read_records
 
     for record in read_records(out, label):
         if error.lower() in record.reason.lower():

@@ -24,7 +24,7 @@ from pipeline.products.layout import (
     published_folders,
     recipe_folders,
 )
-from pipeline.products.publish import read_record, read_records
+from pipeline.products.records import read_record, read_records
 from pipeline.products.stac import item_files, make_item
 from pipeline.products.view_context import ViewContext
 from pipeline.scene import Record

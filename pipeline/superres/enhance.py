@@ -36,11 +36,12 @@ from pipeline.scene import (
 )
 from pipeline.superres.applying.method import Method, Parts, Picture
 from pipeline.superres.bases.base import Base
-from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base, kept_network
+from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
 from pipeline.superres.judging.assess import Assessment, assess
 from pipeline.superres.judging.contract import consistency_figures
 from pipeline.superres.judging.error_model import ErrorModel
 from pipeline.superres.judging.selftest import activity, enlarge_smoothly
+from pipeline.superres.kept import kept_network
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.holes import near_border, near_missing
 from pipeline.superres.sensing.prepare import Prepared, prepare

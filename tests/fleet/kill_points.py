@@ -33,7 +33,8 @@ import torch
 from pipeline.night import plan_night
 from pipeline.process import process_scene
 from pipeline.products.layout import published_folders
-from pipeline.products.publish import read_records, sweep, verify
+from pipeline.products.publish import sweep, verify
+from pipeline.products.records import read_records
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.settings import Settings
 from tests.fleet.tiny import TRAINED, cheap_settings, write_empty_scene, write_scene

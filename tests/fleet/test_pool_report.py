@@ -13,7 +13,8 @@ import pytest
 
 from flows.states import SCENE_STATES
 from pipeline.products.layout import published_folders
-from pipeline.products.publish import read_record, read_records, verify
+from pipeline.products.publish import verify
+from pipeline.products.records import read_record, read_records
 from tests.fleet.tiny import (
     CHEAP,
     TRAINED,

@@ -15,7 +15,7 @@ from flows.automations import ENDED, WAITING, automations
 from flows.dispatch import idempotency_key
 from flows.states import FINAL_NAMES
 from pipeline.night import Plan, plan_night, share
-from pipeline.products.publish import read_records, write_record
+from pipeline.products.records import read_records, write_record
 from pipeline.scene import Record, SceneRef
 from pipeline.settings_sources import load_settings
 from tests.fleet.tiny import CHEAP, cheap_settings, write_archive

@@ -11,7 +11,8 @@ import rasterio
 from pipeline.files import write_json
 from pipeline.output_settings import OutputSettings
 from pipeline.products.catalog import write_catalog
-from pipeline.products.publish import publish, write_record
+from pipeline.products.publish import publish
+from pipeline.products.records import write_record
 from pipeline.products.stac import EXTENSIONS, make_item
 from pipeline.scene import Record, SceneRef
 from tests.products.known import (

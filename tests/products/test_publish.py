@@ -21,15 +21,8 @@ from pipeline.products.layout import (
     recipe_folder,
     record_path,
 )
-from pipeline.products.publish import (
-    publish,
-    read_manifest,
-    read_record,
-    read_records,
-    sweep,
-    verify,
-    write_record,
-)
+from pipeline.products.publish import publish, read_manifest, sweep, verify
+from pipeline.products.records import read_record, read_records, write_record
 from pipeline.scene import Record
 from tests.products.known import LABEL, make_enhancement, make_record, manifest_of, stage_product
 

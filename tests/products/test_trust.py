@@ -14,7 +14,8 @@ from pipeline.errors import DamagedProductError, SettingsError
 from pipeline.night import plan_night
 from pipeline.process import process_scene
 from pipeline.products import layout
-from pipeline.products.publish import find_record, read_manifest, read_record, read_records, sweep, verify
+from pipeline.products.publish import read_manifest, sweep, verify
+from pipeline.products.records import find_record, read_record, read_records
 from pipeline.products.store.zarr_store import open_store
 from pipeline.settings_sources import load_settings
 from tests.products.known import stage_product

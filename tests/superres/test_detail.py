@@ -12,15 +12,9 @@ from pipeline.settings_sources import load_settings
 from pipeline.superres.applying.enlarge import network_upscaler
 from pipeline.superres.applying.method import Picture
 from pipeline.superres.bases.base import bicubic_base
-from pipeline.superres.detail import (
-    Detail,
-    compose_method,
-    detail_of_kept,
-    find_detail,
-    fit_scene_base,
-    kept_network,
-)
+from pipeline.superres.detail import Detail, compose_method, find_detail, fit_scene_base
 from pipeline.superres.enhance import enhance
+from pipeline.superres.kept import detail_of_kept, kept_network
 from pipeline.superres.networks import NETWORKS, build_network
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.prepare import prepare
