@@ -37,7 +37,7 @@ def watch(
 
     There is a bar, or a line every 30 s where there is no terminal. Nights on this machine and in SLURM
     arrays are seen by what they write below OUT. Where PREFECT_API_URL names a server, scenes of the recipe
-    on any machine are seen. Ends with the last night.
+    on any machine are seen. Ends with the last night. A night that shows a bar logs stages and warnings only.
     """
     if not out.is_dir():
         raise UnusableInputError(f"{out} is no folder of products")

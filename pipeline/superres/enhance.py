@@ -108,13 +108,14 @@ def enhance(
     )
     method = compose_method(prepared, recipe, base=base, detail=detail, device=device)
     progress("judge", 0.0)
-    assessment = assess(method, prepared, detail, recipe, device=device, slope=base.slope)
+    contrast = activity(prepared.lr)
+    assessment = assess(method, prepared, detail, recipe, device=device, contrast=contrast, slope=base.slope)
     gain = assessment.gain
     beyond = _beyond_range(prepared.lr, prepared.valid)
     picture = _picture(prepared, gain.value, beyond)
     flags = _flags(picture, gain.value, beyond, prepared.measured.artifacts.damaged, wanted=detail.wanted)
     known = _unsure(prepared), _local(prepared, beyond), tells_learned
-    compute = _Compute(method, picture, prepared, assessment.errors, activity(prepared.lr), flags, *known)
+    compute = _Compute(method, picture, prepared, assessment.errors, contrast, flags, *known)
     return Enhancement(
         scene=prepared.scene,
         scale=recipe.scale,

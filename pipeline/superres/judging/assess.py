@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float32
+from numpy.typing import NDArray
 
 from pipeline.recipe import Recipe
 from pipeline.superres.applying.method import Method
@@ -23,7 +25,6 @@ from pipeline.superres.judging.resolution import resolution_figures
 from pipeline.superres.judging.scale_alarm import scale_invariance
 from pipeline.superres.judging.selftest import (
     FittedGain,
-    activity,
     fit_gain,
     inner_pixels,
     self_test,
@@ -59,7 +60,8 @@ def assess(
     recipe: Recipe,
     *,
     device: torch.device,
-    slope: float | None = None,
+    contrast: Float32[NDArray[np.float32], "y x"],
+    slope: float | None,
 ) -> Assessment:
     """Test a method on the scene itself, decide the network's gain, calibrate the uncertainty.
 
@@ -69,6 +71,7 @@ def assess(
         detail: The network, and where it comes from.
         recipe: Resolved.
         device: Where networks run.
+        contrast: (y, x) local contrast of the scene, as `activity` tells it.
         slope: Of the scene's spectrum; None where the base does not know it.
     """
     test = self_test(method, prepared, Stream.SELF_TEST.generator(recipe.seed), detail.held_out)
@@ -85,8 +88,7 @@ def assess(
         inner = np.isfinite(test.truth) & inner_pixels(prepared, test.truth.shape)
         test = dataclasses.replace(test, compared=inner)
     octaves = None if slope is None else find_octaves(prepared.lr, prepared.valid, slope)
-    contrast = activity(prepared.lr)[prepared.valid]
-    errors = fit_errors(test, prepared.noise).carry(octaves, prepared.scale, contrast)
+    errors = fit_errors(test, prepared.noise).carry(octaves, prepared.scale, contrast[prepared.valid])
     if scales.alarm:
         errors = dataclasses.replace(errors, calibrated=False)
     figures: dict[str, float | str | None] = {

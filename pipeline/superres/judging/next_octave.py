@@ -1,6 +1,6 @@
 """How large errors are at the published scale, told by how the scene's contrast grows from octave to octave.
 
-The self-test sees errors one scale up, and those of the published scale were 0.2 to 5 times as large as its
+The self-test sees errors one scale up, and those of the published scale were 0.3 to 5 times as large as its
 error model then says. The surprise: the size of its errors helps little to know which. What helps is the
 contrast within the scene's finest blocks, how it compares with that of the scene at half its resolution, and
 the slope of the spectrum. The weights were fitted on real scenes of 18 places and judged with each place left
@@ -47,7 +47,7 @@ class Octaves:
 
     def expected_error(self, scale: int) -> tuple[float, float, bool]:
         """Mean standard error at the published scale, in the scene's unit; its logarithm's own; whether the
-        scene is like those that the weights were fitted on. If not, the error is the most usual there.
+        scene is like those that the weights were fitted on. If not, it is the largest that is usual there.
         """
         octave, known = math.log2(scale), [math.log2(each) for each in SCALES]
         columns = [*zip(*WEIGHTS, strict=True), SPREAD, MOST]
