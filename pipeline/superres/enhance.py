@@ -110,19 +110,14 @@ def enhance(
     progress("judge", 0.0)
     contrast = activity(prepared.lr)
     assessment = assess(method, prepared, detail, recipe, device=device, contrast=contrast, slope=base.slope)
-    gain = assessment.gain
-    beyond = _beyond_range(prepared.lr, prepared.valid)
-    picture = _picture(prepared, gain.value, beyond)
-    flags = _flags(picture, gain.value, beyond, prepared.measured.artifacts.damaged, wanted=detail.wanted)
-    known = _unsure(prepared), _local(prepared, beyond), tells_learned
-    compute = _Compute(method, picture, prepared, assessment.errors, contrast, flags, *known)
+    compute = _Compute.of(method, prepared, detail, assessment, contrast, tells_learned=tells_learned)
     return Enhancement(
         scene=prepared.scene,
         scale=recipe.scale,
         compute=compute,
         provenance=_provenance(recipe, prepared, base=base, detail=detail, assessment=assessment),
         figures={**_scene_figures(prepared, recipe), **_coverage(detail), **assessment.figures},
-        fallback=gain.reason,
+        fallback=assessment.gain.reason,
         check=compute.consistency,
         without_network=compute.without_network(),
         tells_learned=tells_learned,
@@ -143,6 +138,25 @@ class _Compute:
     unsure: float  # working units; a standard error beyond it is no knowledge
     local: NDArray[np.float32]  # working units; errors of damage and of spots, which no self-test knows
     tells_learned: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        method: Method,
+        prepared: Prepared,
+        detail: Detail,
+        assessment: Assessment,
+        contrast: NDArray[np.float32],
+        *,
+        tells_learned: bool,
+    ) -> _Compute:
+        """The pixels with the gain that the self-test gave, less where the network is out of its range."""
+        gain = assessment.gain.value
+        beyond = _beyond_range(prepared.lr, prepared.valid)
+        picture = _picture(prepared, gain, beyond)
+        flags = _flags(picture, gain, beyond, prepared.measured.artifacts.damaged, wanted=detail.wanted)
+        known = _unsure(prepared), _local(prepared, beyond), tells_learned
+        return cls(method, picture, prepared, assessment.errors, contrast, flags, *known)
 
     def __call__(self, window: Window) -> Pixels:
         """Fine pixels of a window of the scene, in kelvin."""
