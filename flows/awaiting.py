@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from flows.dispatch import Handed, is_over
 from flows.stopping import STOP
-from pipeline.report import completed
+from pipeline.nights.report import completed
 from pipeline.settings import Settings
 from pipeline.text import one_line
 

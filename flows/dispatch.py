@@ -34,8 +34,8 @@ from flows.tags import scene_name, scene_tags
 from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import SettingsError
 from pipeline.files import write_json
-from pipeline.forecast import with_job_time
-from pipeline.night import turn
+from pipeline.nights.forecast import with_job_time
+from pipeline.nights.night import turn
 from pipeline.products import layout
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings

@@ -30,13 +30,13 @@ from rasterio.errors import RasterioError
 
 from flows.automations import missing
 from pipeline.errors import SettingsError
+from pipeline.nights.upkeep import products_below
 from pipeline.outcomes import set_aside
 from pipeline.process import resolve_device
 from pipeline.products.publish import redo_reason
 from pipeline.products.records import read_records
 from pipeline.settings import Settings
 from pipeline.text import one_line
-from pipeline.upkeep import products_below
 
 Health = Literal["ok", "note", "fault"]
 LEAST_FREE_GB = 5.0

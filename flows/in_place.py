@@ -20,8 +20,8 @@ from flows.scene import scene
 from flows.states import LEFT
 from flows.stopping import STOP
 from flows.tags import scene_tags
-from pipeline.forecast import may_begin
-from pipeline.night import Plan, turn
+from pipeline.nights.forecast import may_begin
+from pipeline.nights.night import Plan, turn
 from pipeline.outcomes import failed_record
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings

@@ -21,12 +21,12 @@ from flows.progress import server_may_be_away
 from flows.states import night_state
 from flows.tonight import NIGHT, Night, look_through
 from pipeline.errors import SettingsError
-from pipeline.forecast import with_limit, within_budget
-from pipeline.night import cost_remark
+from pipeline.nights.forecast import with_limit, within_budget
+from pipeline.nights.night import cost_remark
+from pipeline.nights.report import report_markdown
 from pipeline.outcomes import refused_record
 from pipeline.products.catalog import write_catalog
 from pipeline.products.publish import sweep
-from pipeline.report import report_markdown
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings
 from pipeline.text import markdown_safe, one_line

@@ -24,7 +24,7 @@ from flows.stopping import STOP, StoppedError, stoppable
 from flows.tonight import NIGHT, Night, look_through
 from pipeline.commands.options import err_console
 from pipeline.errors import SettingsError
-from pipeline.night import Plan
+from pipeline.nights.night import Plan
 from pipeline.settings import Settings
 from pipeline.text import one_line
 

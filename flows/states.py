@@ -11,7 +11,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from pipeline.report import worked_on
+from pipeline.nights.report import worked_on
 from pipeline.scene import Record, Status
 
 SCENE_STATES: Mapping[Status, str] = {

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.stopping import STOP
-from pipeline.night import Plan, check_share, plan_night
-from pipeline.night_metrics import write_metrics
-from pipeline.report import complete_earlier, make_report, new_run_id, write_report
+from pipeline.nights.night import Plan, check_share, plan_night
+from pipeline.nights.night_metrics import write_metrics
+from pipeline.nights.report import complete_earlier, make_report, new_run_id, write_report
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
 from pipeline.text import one_line

@@ -1,7 +1,9 @@
 """Sharper thermal scenes, one by one: what comes in, the science, what goes out.
 
     archive/ ──► superres/ ──► products/         process.py walks one scene through
-    what comes in  the science   what goes out     flows/ runs many of them
+    what comes in  the science   what goes out     nights/ plans many, flows/ runs them
+
+    desk/ is what an analyst asks of products, trials/ what is measured where the truth is known.
 
 Where do I add ...?
     a reader            archive/readers/<product>.py and one line in READERS

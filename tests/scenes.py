@@ -7,8 +7,8 @@ from affine import Affine
 
 from pipeline.grid import Grid
 from pipeline.scene import Scene, SceneRef, Sensor
-from pipeline.simulate import synthetic_truth
 from pipeline.superres.sensing.degrade import Degrade
+from pipeline.trials.simulate import synthetic_truth
 
 SENSOR = Sensor("test sensor", 70.0, 0.4, 0.0, float("nan"), "made for tests")
 DIGEST = "ab" * 32

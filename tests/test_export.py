@@ -12,7 +12,7 @@ from rio_cogeo.cogeo import cog_validate
 from typer.testing import CliRunner
 
 from flows.cli import app
-from pipeline.cube import open_products
+from pipeline.desk.cube import open_products
 from pipeline.errors import SettingsError
 from pipeline.products.publish import publish
 from tests.products.known import make_enhancement, manifest_of, stage_product

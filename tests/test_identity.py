@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline.archive.product_rules import rule_identity
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
+from pipeline.nights.report import completed, make_report
 from pipeline.outcomes import refused_record
 from pipeline.process import process_scene
 from pipeline.products.layout import manifest_rule, published_folders
 from pipeline.products.store.zarr_store import open_store
-from pipeline.report import completed, make_report
 from pipeline.settings import ArchiveSettings, ProductRule
 from pipeline.settings_sources import validate_settings
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from pipeline.errors import SettingsError
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.outcomes import TOLD_TWICE_S, failed_record, refused_record
 from pipeline.products.layout import record_path
 from pipeline.products.publish import mark_for_redo, publish

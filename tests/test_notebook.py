@@ -12,7 +12,7 @@ import xarray
 from pipeline.archive.discover import discover
 from pipeline.process import process_scene
 from pipeline.settings_sources import load_settings
-from pipeline.simulate import write_demo_archive
+from pipeline.trials.simulate import write_demo_archive
 
 # Of odc-geo, which hands GDAL pieces without a place while it resamples them.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

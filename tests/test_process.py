@@ -16,16 +16,16 @@ from pipeline.errors import UnreadableInputError
 from pipeline.figures import FIGURES
 from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.process import process_scene
 from pipeline.products.publish import verify
 from pipeline.products.store.zarr_store import temperature_name
 from pipeline.raster import bicubic
 from pipeline.settings_sources import load_settings
-from pipeline.simulate import write_demo_archive
 from pipeline.stages import STAGES
 from pipeline.superres.enhance import enhance
 from pipeline.superres.prior.weights import Prior
+from pipeline.trials.simulate import write_demo_archive
 
 QUICK = ("recipe.detail=none", "recipe.scale=2", "archive.settle_s=0", "run.threads=1")
 

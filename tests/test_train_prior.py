@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.errors import SettingsError
-from pipeline.evaluate import degradation
 from pipeline.settings_sources import load_settings
-from pipeline.simulate import synthetic_truth
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
+from pipeline.trials.evaluate import degradation
+from pipeline.trials.simulate import synthetic_truth
 
 
 def invoke(*arguments):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.process import process_scene
 from pipeline.superres.training.state import TrainState
 from pipeline.training_state import KeptTraining, checkpoint_path

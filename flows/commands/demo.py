@@ -40,7 +40,7 @@ def demo(
     """Sharpen three made scenes whose truth is known, and compare."""
     from flows.night import run_night
     from pipeline.settings_sources import load_settings
-    from pipeline.simulate import FORMATS, write_demo_archive
+    from pipeline.trials.simulate import FORMATS, write_demo_archive
 
     tree = demo_settings(out.resolve(), load_settings(settings, _demo_assignments(assignments or [])))
     truths = write_demo_archive(tree.archive.root)
@@ -56,7 +56,7 @@ def demo(
 
 def _demo_assignments(assignments: list[str]) -> list[str]:
     from pipeline.optics import TYPICAL_PSF_SIGMA_PX
-    from pipeline.simulate import NEDT_K, SCALE
+    from pipeline.trials.simulate import NEDT_K, SCALE
 
     figures = [f"recipe.degrade.psf_sigma_px={TYPICAL_PSF_SIGMA_PX}", f"recipe.degrade.nedt_k={NEDT_K}"]
     return [*figures, f"recipe.scale={SCALE}", *assignments]
@@ -94,8 +94,8 @@ def _errors_k(store: Path, file: Path, truth: Truth) -> dict[str, float]:
     import xarray as xr
 
     from pipeline.raster import fill_nearest
-    from pipeline.simulate import read_demo_scene
     from pipeline.superres.bases.base import bicubic
+    from pipeline.trials.simulate import read_demo_scene
 
     with xr.open_zarr(store) as product:
         sharp = product["surface_temperature"].values

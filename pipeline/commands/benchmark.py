@@ -41,10 +41,10 @@ def benchmark(
 
     Of the luminance, as papers count them. Nothing is downloaded. The gate is off, as in `compare`.
     """
-    from pipeline import pictures
-    from pipeline.compare import network_words
     from pipeline.errors import SettingsError
     from pipeline.files import write_json
+    from pipeline.trials import pictures
+    from pipeline.trials.compare import network_words
 
     if not all(word.strip().isdigit() for word in scales.split(",")):
         raise SettingsError(f"--scales: whole numbers with commas are wanted, found {scales!r}")
@@ -79,7 +79,7 @@ def picture(
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    from pipeline.pictures import enlarge_picture
+    from pipeline.trials.pictures import enlarge_picture
 
     tree = settings_for(path, None, settings, assignments)
     words = PngInfo()

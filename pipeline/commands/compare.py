@@ -23,7 +23,7 @@ from pipeline.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.compare import Comparison
+    from pipeline.trials.compare import Comparison
 
 UNGATED = "recipe.gate.enabled=false"
 TRIED = "attention,zssr,srcnn,swinir,hat,hspan,prior"
@@ -61,10 +61,10 @@ def compare(
 
     The gate is off, so that a network that loses is seen to lose; --set recipe.gate.enabled=true asks for it.
     """
-    from pipeline import compare as comparing
     from pipeline.commands.one_scene import read_only_scene
     from pipeline.errors import SettingsError
-    from pipeline.evaluate import degradation as degradation_named
+    from pipeline.trials import compare as comparing
+    from pipeline.trials.evaluate import degradation as degradation_named
 
     names = [name.strip() for name in networks.split(",") if name.strip()]
     if not all(word.strip().isdigit() for word in scales.split(",")):
@@ -94,7 +94,7 @@ def compare(
 
 def _show(comparisons: list[Comparison], command: str, *, as_json: bool) -> None:
     """JSON or tables."""
-    from pipeline import compare as comparing
+    from pipeline.trials import compare as comparing
 
     rows = [row.figures for comparison in comparisons for row in comparison.rows]
     if as_json:

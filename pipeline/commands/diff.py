@@ -25,7 +25,7 @@ def diff(
 
     Products of the same scene belong together. A finer one is averaged to the grid of the other.
     """
-    from pipeline.difference import difference, pairs
+    from pipeline.desk.difference import difference, pairs
 
     found, alone = pairs(first, second)
     rows = [difference(*pair, maps=maps) for pair in found]

@@ -65,8 +65,8 @@ def evaluate(
     Beside the product stand methods that learn nothing.
     """
     from pipeline.commands.one_scene import read_only_scene
-    from pipeline.evaluate import degradation as degradation_named
-    from pipeline.evaluate import evaluate as evaluate_scene
+    from pipeline.trials.evaluate import degradation as degradation_named
+    from pipeline.trials.evaluate import evaluate as evaluate_scene
 
     factor = [] if scale is None else [f"recipe.scale={scale}"]
     tree = settings_for(reference, None, settings, [*(assignments or []), *factor])

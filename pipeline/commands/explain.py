@@ -40,8 +40,8 @@ def explain(
     What was measured and what was learned there, in kelvin; a picture shows the scene pixels that it leans
     on. A network that the scene taught is read from the product, or taught again where it kept none.
     """
-    from pipeline import explain as explaining
     from pipeline.commands.one_scene import read_only_scene
+    from pipeline.desk import explain as explaining
     from pipeline.grid import Window
 
     tree = settings_for(scene, None, settings, assignments)

@@ -30,7 +30,7 @@ def export(
     mask_flags: MaskFlagsOption = None,
 ) -> None:
     """Write a product as NetCDF, GeoTIFF, picture or table."""
-    from pipeline.cube import open_products
+    from pipeline.desk.cube import open_products
     from pipeline.products.export import write_cog, write_csv, write_netcdf, write_png
 
     cube = open_products(

@@ -77,10 +77,10 @@ def _begin(since: str | None) -> datetime | None:
 def rows_of(out: Path) -> Iterator[dict[str, Any]]:
     """Every product and every record of a scene without one, of all recipes."""
     from pipeline.errors import DamagedProductError
+    from pipeline.nights.upkeep import products_below
     from pipeline.products.layout import recipe_folders, record_path
     from pipeline.products.publish import redo_reason
     from pipeline.products.records import read_record, read_records
-    from pipeline.upkeep import products_below
 
     for product in products_below(out):
         again = redo_reason(product)

@@ -18,7 +18,7 @@ def networks(
 
     Operations are counted for one pixel of the product; memory for one step of a training on the scene.
     """
-    from pipeline.network_costs import network_costs
+    from pipeline.trials.network_costs import network_costs
 
     rows = network_costs(scale)
     if as_json:

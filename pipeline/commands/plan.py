@@ -28,8 +28,8 @@ from pipeline.text import one_line
 from pipeline.times import in_words, iso_utc
 
 if TYPE_CHECKING:
-    from pipeline.forecast import Expected
-    from pipeline.night import Plan
+    from pipeline.nights.forecast import Expected
+    from pipeline.nights.night import Plan
     from pipeline.settings import Settings
 
 MOST_ROWS = 1000  # of the table; a terminal shows no more, and to lay out 100,000 takes a minute
@@ -53,8 +53,8 @@ def plan(
 
     Nothing is written but digests and sizes that are remembered, and those only where OUT exists.
     """
-    from pipeline.forecast import expect, fitting, learn
-    from pipeline.night import cost_remark, plan_night
+    from pipeline.nights.forecast import expect, fitting, learn
+    from pipeline.nights.night import cost_remark, plan_night
 
     tree = settings_for(
         archive, out, settings, assignments, budget=budget, shard=shard, since=since, until=until
@@ -67,7 +67,7 @@ def plan(
     rows = _rows(night, expected, fit)
     total = {**_total([expected[name] for name in expected if name in fit], tree), "ground": forecast.ground}
     if map_file is not None:
-        from pipeline.plan_map import write_map
+        from pipeline.nights.plan_map import write_map
 
         write_map(map_file, night, rows, tree)
     if as_json:
@@ -103,7 +103,7 @@ def _say_total(total: dict[str, Any], scenes: int, waiting: int) -> None:
 
 
 def _total(expected: list[Expected], settings: Settings) -> dict[str, Any]:
-    from pipeline.forecast import night_s
+    from pipeline.nights.forecast import night_s
 
     seconds = night_s(expected, _at_a_time(settings)) if expected else 0.0
     return {
@@ -116,7 +116,7 @@ def _total(expected: list[Expected], settings: Settings) -> dict[str, Any]:
 
 
 def _at_a_time(settings: Settings) -> int:
-    from pipeline.forecast import at_a_time
+    from pipeline.nights.forecast import at_a_time
 
     return at_a_time(settings)
 

@@ -21,8 +21,8 @@ from pipeline.commands.options import (
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pipeline.nights.upkeep import Spare
     from pipeline.settings import Settings
-    from pipeline.upkeep import Spare
 
 
 def prune(
@@ -47,7 +47,7 @@ def prune(
 
     A scene whose product went because of its age is not made again until `redo` names it.
     """
-    from pipeline.upkeep import delete
+    from pipeline.nights.upkeep import delete
 
     tree = settings_for(None, out, settings, assignments)
     if not (replaced or superseded or older_than is not None):
@@ -71,7 +71,7 @@ def prune(
 
 def _spares(settings: Settings, *, replaced: bool, superseded: bool, older_than: float | None) -> list[Spare]:
     """What may go, each folder once."""
-    from pipeline.upkeep import old_products, replaced_products, superseded_products
+    from pipeline.nights.upkeep import old_products, replaced_products, superseded_products
 
     out = settings.output.root
     found = list(replaced_products(out)) if replaced else []

@@ -77,10 +77,10 @@ def _lines(names: Sequence[str]) -> Iterator[str]:
 
 def _asked_for(out: Path, names: Iterator[str]) -> Iterator[dict[str, str]]:
     """Mark every product, and forget every record, of these names or paths."""
+    from pipeline.nights.upkeep import products_below
     from pipeline.products.layout import recipe_folders, record_path
     from pipeline.products.publish import ASKED_FOR, mark_for_redo
     from pipeline.products.records import read_records
-    from pipeline.upkeep import products_below
 
     wanted = {Path(name).name.removesuffix(".json"): name for name in names}
     found = set()
@@ -110,7 +110,7 @@ def _forgotten(out: Path, label: str, error: str) -> Iterator[dict[str, str]]:
 
 
 def _damaged(out: Path) -> Iterator[dict[str, str]]:
-    from pipeline.upkeep import mark_damaged
+    from pipeline.nights.upkeep import mark_damaged
 
     for product, reason in mark_damaged(out, "", datetime.now(UTC).date()):
         yield {"scene": product.name, "state": "damaged", "reason": reason}
@@ -120,8 +120,8 @@ def _older(out: Path, version: str) -> Iterator[dict[str, str]]:
     from packaging.version import InvalidVersion, Version
 
     from pipeline.errors import DamagedProductError
+    from pipeline.nights.upkeep import products_below
     from pipeline.products.publish import mark_for_redo, read_manifest
-    from pipeline.upkeep import products_below
 
     try:
         least = Version(version)

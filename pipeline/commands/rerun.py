@@ -33,7 +33,7 @@ def rerun(
 
     The product itself is left alone. Settings say only where it runs (run.*); all else is in the record.
     """
-    from pipeline.rerun import rerun as make_again
+    from pipeline.desk.rerun import rerun as make_again
     from pipeline.settings_sources import load_settings
 
     run = load_settings(settings, assignments or ()).run

@@ -49,8 +49,8 @@ def series(
         raise SettingsError("one of --at LON,LAT and --polygon FILE is wanted")
     if csv is not None and csv.exists():
         raise SettingsError(f"{csv} exists already; name another file with --csv")
-    from pipeline.cube import open_products
-    from pipeline.series import mean_over, read_polygon, values_at
+    from pipeline.desk.cube import open_products
+    from pipeline.desk.series import mean_over, read_polygon, values_at
 
     point = None if at is None else _point(at)
     area = None if polygon is None else read_polygon(polygon)

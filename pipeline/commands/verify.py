@@ -24,8 +24,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check products against their manifests: every file and byte."""
+    from pipeline.nights.upkeep import damage, products_below, todays_share
     from pipeline.settings import RunSettings
-    from pipeline.upkeep import damage, products_below, todays_share
 
     try:
         RunSettings(verify_share=share)

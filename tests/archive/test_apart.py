@@ -16,7 +16,7 @@ from pipeline.archive.apart import acquired_apart, end_reading, pixels_apart, re
 from pipeline.archive.discover import discover
 from pipeline.archive.messages import Answer
 from pipeline.errors import EndedReadingError, SkippedSceneError, UnreadableInputError, UnusableInputError
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.process import process_scene
 from pipeline.settings_sources import load_settings
 from tests.archive.finding import find, settings_for

@@ -17,8 +17,8 @@ import torch
 from pipeline.grid import Window
 from pipeline.recipe_files import load_prior
 from pipeline.settings_sources import load_settings
-from pipeline.simulate import synthetic_truth
 from pipeline.superres.enhance import enhance
+from pipeline.trials.simulate import synthetic_truth
 from tests.scenes import scene_of
 
 ROUNDS = 3

@@ -29,7 +29,6 @@ import numpy as np
 import torch
 
 from pipeline.grid import Grid, Window
-from pipeline.metrics import accuracy, seam_index, shift_px
 from pipeline.recipe_files import load_prior
 from pipeline.scene import Scene, SceneRef, Sensor
 from pipeline.settings_sources import load_settings
@@ -40,6 +39,7 @@ from pipeline.superres.prior.left_out import scored_square
 from pipeline.superres.prior.prior_pairs import PriorScene
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
+from pipeline.trials.metrics import accuracy, seam_index, shift_px
 from tests.benchmarks.prior_scenes import real_scenes
 
 BENCH = Path(__file__).parents[2] / ".." / "shared" / "bench"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.scene import SceneRef
 from pipeline.settings import Settings
 from tests.fleet.postgres import postgres

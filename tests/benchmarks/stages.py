@@ -20,7 +20,7 @@ import psutil
 from pipeline.archive.discover import discover
 from pipeline.process import process_scene
 from pipeline.settings_sources import load_settings
-from pipeline.simulate import synthetic_truth
+from pipeline.trials.simulate import synthetic_truth
 
 
 class Watch:

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.process import process_scene
 from pipeline.products.layout import published_folders
 from pipeline.products.publish import sweep, verify

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.outcomes import failed_record
 from pipeline.process import process_scene
 from pipeline.products.layout import published_folders

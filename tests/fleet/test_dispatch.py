@@ -13,7 +13,7 @@ from flows.tags import scene_tags
 from flows.watching import Sight
 from flows.watching_server import lines_of, nights_of
 from pipeline.errors import SettingsError
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.outcomes import refused_record
 from pipeline.times import now_utc
 from tests.fleet.tiny import cheap_settings, write_archive

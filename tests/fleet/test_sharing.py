@@ -14,7 +14,7 @@ from prefect import states
 from flows.automations import ENDED, WAITING, automations
 from flows.dispatch import idempotency_key
 from flows.states import FINAL_NAMES
-from pipeline.night import Plan, plan_night, share
+from pipeline.nights.night import Plan, plan_night, share
 from pipeline.products.records import read_records, write_record
 from pipeline.scene import Record, SceneRef
 from pipeline.settings_sources import load_settings

@@ -9,7 +9,7 @@ from distributed import LocalCluster
 
 from pipeline import tile_cluster
 from pipeline.errors import SettingsError
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.process import process_scene
 from tests.fleet.kill_points import pixels
 from tests.fleet.tiny import cheap_settings, write_archive

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.products.layout import product_folder
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings

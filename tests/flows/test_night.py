@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.settings_sources import load_settings
-from pipeline.simulate import write_demo_archive
+from pipeline.trials.simulate import write_demo_archive
 
 # Prefect's own client leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -14,7 +14,7 @@ from flows.heartbeat import Heartbeat
 from flows.tonight import Night
 from flows.watching import Sight, lines_here, nights_here
 from pipeline.errors import UnusableInputError
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.outcomes import refused_record
 from tests.fleet.tiny import cheap_settings, write_archive
 

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from pipeline.errors import DamagedProductError, SettingsError
-from pipeline.night import plan_night
+from pipeline.nights.night import plan_night
 from pipeline.process import process_scene
 from pipeline.products import layout
 from pipeline.products.publish import read_manifest, sweep, verify

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.metrics import consistency_residual, consistency_rmse_k
 from pipeline.superres.bases import base as bases
 from pipeline.superres.bases.projection import Projection
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.holes import fill_nearest
+from pipeline.trials.metrics import consistency_residual, consistency_rmse_k
 from tests.superres.textures import holes, rough
 
 

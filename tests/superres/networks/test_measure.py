@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from pipeline.errors import SettingsError, UnusableInputError
-from pipeline.network_costs import network_costs
 from pipeline.recipe import Recipe
 from pipeline.superres.networks import NETWORKS, count_parameters
 from pipeline.superres.networks.measure import network_cost, require_memory
+from pipeline.trials.network_costs import network_costs
 from tests.superres.networks.made import make_network
 
 CPU = torch.device("cpu")
