@@ -192,12 +192,14 @@ def test_an_answer_that_is_none_is_seen(said):
 
 
 KILLED = """
+    import signal
     import sys
     from pathlib import Path
     from pipeline.archive.apart import read_apart
     from pipeline.archive.discover import discover
     from pipeline.settings import ArchiveSettings
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # unheard where the tests run in the background
     settings = ArchiveSettings(root=Path(sys.argv[1]), settle_s=0)
     (ref,) = discover(settings).scenes
     print("reading", flush=True)

@@ -19,6 +19,8 @@ from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.products.publish import publish
 from tests.products.known import UTM, make_enhancement, manifest_of, stage_product
 
+# Of odc-geo, which hands GDAL pieces without a place while it resamples them.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 ORIGIN = Affine(70, 0, 399960, 0, -70, 5300040)
 KNOWN = {"area_error_1px_k": 0.2, "area_error_4px_k": 0.08, "area_error_64px_k": 0.011}
 TO_DEGREES = Transformer.from_crs(32633, 4326, always_xy=True)
