@@ -1,7 +1,7 @@
 """Where the network's detail comes from: the scene itself, or a prior from other scenes.
 
-A scene too small to learn from, or a training that exploded, ends as the base with a reason:
-that is an answer too, and an honest one.
+A scene too small to learn from, or a training that exploded, is published without a trained network, and
+the reason is told.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Detail:
         reason: Why there is none though the recipe asks for one; "" where it does not ask.
         held_out: (y, x), true where a training on this scene never looked; None without such a training.
         prior: What other scenes taught it, before it was trained on this one; None where they did not.
-        fed: Whether that prior was taught by this very scene: then the scene cannot judge it.
+        fed: Whether this very scene taught that prior: then the scene cannot judge it.
         trained: Whether this scene changed its weights.
         report: How the training on the scene went, if there was one.
         facts: For the provenance; plain JSON.

@@ -1,8 +1,7 @@
 """The method, start to end: from a scene in kelvin to finer pixels on demand.
 
 Everything that looks at the whole scene happens here, once; what is returned computes any window
-of the product from it. With its last layer at zero the network adds nothing, so the worst that
-learning can do is to leave the base, and the gate makes sure that it does no less.
+of the product from it. Where no network is wanted, or none can be trusted, the product is the base.
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ from pipeline.superres.sensing.prepare import Prepared, prepare
 from pipeline.superres.training.state import Checkpoint
 
 EDGE_PX = 2  # scene pixels along the border whose surroundings are mirrored, not measured
-NEIGHBOR_PX = 2  # scene pixels beside a hole that lean on filled values
-RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, beyond which no training ever looked
+NEIGHBOR_PX = 2  # scene pixels beside a hole, which depend on filled values
+RANGE_LIMIT = 10.0  # local contrast, in RMS of the scene's detail, that no training pair reaches
 RANGE_WINDOW_PX = 9
 UNSURE_TIMES = 3.0  # the scene's contrast
 SPOT_SHARE = 0.75  # of a spot's contrast; flat spots of one scene pixel overshoot by 0.2 to 0.75 of it
-LEAST_CONTRAST = 0.1  # working kelvin; below it, nobody cares for the ratio
+LEAST_CONTRAST = 0.1  # working kelvin; a scene of less contrast is counted as one of this much
 
 Progress = Callable[[str, float], None]
 
@@ -73,7 +72,7 @@ def enhance(
     progress: Progress = quiet,
     tells_learned: bool = False,
 ) -> Enhancement:
-    """Learn what a finer version of the scene looks like.
+    """Find base, network, gain and error model of a scene; its finer pixels are computed later, on demand.
 
     Args:
         scene: In kelvin, NaN for no data.
@@ -135,7 +134,7 @@ class _Compute:
     errors: ErrorModel
     activity: NDArray[np.float32]
     flags: NDArray[np.uint8]
-    unsure: float  # working units; a standard error beyond it is no knowledge
+    unsure: float  # working units; pixels with a larger standard error are flagged
     local: NDArray[np.float32]  # working units; errors of damage and of spots, which no self-test knows
     tells_learned: bool = False
 
@@ -150,7 +149,7 @@ class _Compute:
         *,
         tells_learned: bool,
     ) -> _Compute:
-        """The pixels with the gain that the self-test gave, less where the network is out of its range."""
+        """The pixels with the gain that was decided, and none where the network is out of its range."""
         gain = assessment.gain.value
         beyond = _beyond_range(prepared.lr, prepared.valid)
         picture = _picture(prepared, gain, beyond)
@@ -211,7 +210,7 @@ def _picture(prepared: Prepared, gain: float, beyond: NDArray[np.bool_]) -> Pict
     picture = Picture.of(prepared.lr, prepared.valid, gain)
     if not beyond.any() or gain == 0:
         return picture
-    # A hot spot lifts the local mean around it, so its neighbors look strange to the network as well.
+    # A hot spot raises the local mean around it, so for the network its neighbors are out of range too.
     share = uniform_filter(
         1.0 - maximum_filter(beyond, RANGE_WINDOW_PX).astype(np.float64), 5, mode="reflect"
     )
@@ -234,7 +233,7 @@ def _contrast(lr: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _local(prepared: Prepared, beyond: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(y, x) standard error that damage and spots add: how flat a spot is inside, nobody knows."""
+    """(y, x) standard error that damage and spots add: a spot's shape below a pixel is unknown."""
     spots = maximum_filter(np.where(beyond, _contrast(prepared.lr), 0.0), 3)
     return np.hypot(prepared.measured.artifacts.noise, SPOT_SHARE * spots).astype(np.float32)
 

@@ -62,6 +62,7 @@ def network_upscaler(
     lattice_px = int(getattr(network, "lattice_px", 1))
 
     def apply(piece: Piece) -> Plane:
+        """The detail of a piece, which is first continued to the windows that every tile has."""
         if piece.base is None:
             raise ValueError("a network adds to a base, and this piece has none")
         height, width = piece.lr.shape
@@ -73,6 +74,7 @@ def network_upscaler(
         return added(piece)
 
     def added(piece: Piece) -> Plane:
+        """What the network adds to the piece's base, in the scene's units; (scale * y, scale * x)."""
         assert piece.base is not None
         with device_lock(device), torch.inference_mode():  # looked up here: a lock cannot travel
             base = _to_tensor(piece.base, device)

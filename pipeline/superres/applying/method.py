@@ -1,7 +1,7 @@
 """How a picture becomes finer: a base, the network's detail times a gain, a projection.
 
-The same object is applied to the scene and, in its self-test, to a degraded scene. That is the
-point of it: what is judged is what is published, to the last step.
+The same object is applied to the scene and, in its self-test, to a degraded scene: so what is judged
+is what is published, to the last step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Picture:
     Attributes:
         lr: (y, x) float32 in working units, holes filled.
         valid: (y, x), true where `lr` was measured.
-        gain: (y, x) float32, 0 to 1: how much of the network's detail is wanted.
+        gain: (y, x) float32, 0 to 1.5: how much of the network's detail is wanted.
     """
 
     lr: Plane

@@ -1,8 +1,8 @@
 """Ways to apply a network: by patches, blended, shifted, flipped and turned, and their mean.
 
 Each way takes an `Upscaler` and gives one, so they compose, and each states its own
-reach. Patches hang on a lattice that is fixed to the *scene*, not to the piece at
-hand: that is why tiles of any size give the same pixels.
+reach. Patches lie on a lattice that is fixed to the *scene*, not to the piece at
+hand: so tiles of any size give the same pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Reduce = Literal["mean", "median", "trimmed"]
 
 TURNS = range(8)
 TRIM_FRACTION = 0.25  # of the passes, dropped at either end by "trimmed"
-BLEND_SIGMA = 0.3  # of a patch, seed 000
+BLEND_SIGMA = 0.3  # of a patch, as in the recipe `original`
 
 
 def turned(up: Upscaler, k: int) -> Upscaler:
@@ -44,6 +44,7 @@ def turned(up: Upscaler, k: int) -> Upscaler:
         return up
 
     def apply(piece: Piece) -> Plane:
+        """The detail of the turned piece, turned back."""
         shape = piece.lr.shape
         turned_piece = Piece(
             turn(piece.lr, k),
@@ -101,7 +102,7 @@ def blended(
     shift: tuple[int, int] = (0, 0),
     context_px: int | None = None,
 ) -> Upscaler:
-    """`up` applied to overlapping patches, whose answers fade into one another.
+    """`up` applied to overlapping patches, whose answers are averaged with smooth weights.
 
     Where each patch sees as far around itself as `up` looks, patches change nothing: this is `up` then.
 
@@ -111,7 +112,7 @@ def blended(
         overlap_fraction: Part of a patch that it shares with the next one.
         shift: Rows and columns by which the lattice of patches is shifted against the scene's first pixel.
         context_px: What a patch sees around itself and does not answer for. None takes the reach of `up`;
-            0 is seed 000's way. None is 0 if `up` has no finite reach.
+            0 is the original's way. None is 0 if `up` has no finite reach.
     """
     if patch_px < 1 or not 0 <= overlap_fraction < 1:
         raise ValueError(
@@ -127,6 +128,7 @@ def blended(
     reach_px = farthest if up.own_reach_px is None else min(up.own_reach_px, farthest)
 
     def apply(piece: Piece) -> Plane:
+        """The weighted sum of the details of all patches that touch the wanted part."""
         height, width = piece.lr.shape
         total = np.zeros((height * up.scale, width * up.scale))
         wanted = piece.wanted
@@ -148,7 +150,7 @@ def blended(
 def blend_weights(patch_px: int, overlap_px: int, scale: int) -> Float64[NDArray[np.float64], " n"]:
     """(scale * patch_px,) weight of a patch along one axis; over all patches they sum to 1 at every pixel.
 
-    A Gaussian with a linear fade over the overlap (seed 000), divided by its own periodic sum.
+    A Gaussian with a linear fade over the overlap (the original's), divided by its own periodic sum.
     """
     size = scale * patch_px
     position = np.arange(size) + 0.5

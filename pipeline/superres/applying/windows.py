@@ -1,7 +1,7 @@
 """Large scenes in small pieces, without seams.
 
-A tile borrows a halo as wide as its upscaler looks, and gives back only its own
-pixels. So the same pixels come out whatever the size of the tiles and their order.
+A tile is computed with a halo as wide as its upscaler's reach, and only its own pixels are
+kept. So the same pixels come out whatever the size of the tiles and their order.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What needs no learning: closed-form enlargements and the last step that makes an answer consistent.
 
 `base` gives bicubic, back-projected and Tikhonov, on `filters`; `hot_spots` keeps fires from ringing;
-`projection` puts back what the sensor would miss in an answer.
+`projection` changes an answer until the sensor, looking at it, sees the scene.
 """

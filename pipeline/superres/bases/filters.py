@@ -20,7 +20,7 @@ from pipeline.superres.sensing.degrade import Degrade, keys_cubic
 GRID_PX = 64  # side of the periodic grid, in LR pixels
 BICUBIC_RADIUS_PX = 2
 SMALLEST_RADIUS_PX, LARGEST_RADIUS_PX = 4, 28
-SMALLEST_WEIGHT = 1e-9  # of the largest; what is less drowns in float32
+SMALLEST_WEIGHT = 1e-9  # of the largest; smaller ones are below the rounding of float32
 TAIL = 3e-4  # weight (root of the sum of squares) that may be tapered away or cut off
 
 

@@ -1,9 +1,9 @@
 """Fires, furnaces, flares: places so hot that a smooth answer rings around them.
 
 Whatever is far hotter than all around it, and small, is taken out of the scene before a
-linear filter sees it, and put back as light: never negative, only where it can have come
-from. What no light can explain (one hot pixel whose neighbors know nothing of it) goes back
-by an exact inverse of the sensor that ends two pixels away. An ordinary scene has no spots.
+linear filter sees it, and put back as sources of heat: never negative, and only where the sensor
+can have seen them. What such sources cannot explain (one hot pixel whose neighbors are not warmer) goes
+back by an exact inverse of the sensor that ends two pixels away. An ordinary scene has no spots.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Spots:
 
     degrade: Degrade
     threshold: float
-    reach_px = 4 * SMALL_PX + 4  # of the detection; light travels on from there, and fades
+    reach_px = 4 * SMALL_PX + 4  # of the detection; what is put back reaches farther, and fades
 
     def split(
         self, scene: Float[Tensor, "*shape"]
@@ -58,7 +58,7 @@ class Spots:
         return scene - self.degrade(spots), spots
 
     def _light(self, excess: Tensor) -> Tensor:
-        """Non-negative fine light that degrades to about the excess. Source: Richardson 1972, Lucy 1974."""
+        """Non-negative fine sources that degrade to about the excess. Source: Richardson 1972, Lucy 1974."""
         share = self.degrade.adjoint(torch.ones_like(excess))
         light = self.degrade.adjoint(excess) / share
         for _ in range(ITERATIONS):

@@ -25,7 +25,7 @@ from pipeline.superres.sensing.nested_grids import (
     smooth_radius,
 )
 
-NOISELESS = 1e-3  # working kelvin; below it, there is no noise to spare
+NOISELESS = 1e-3  # working kelvin; a scene with less noise is met exactly
 ALMOST_NONE = 1e-7  # lambda
 SMOOTHNESS = 1.5  # p; measured against 0.5 ... 2 and against the smallest correction (p = 0)
 RADIUS_PX = 7

@@ -1,4 +1,4 @@
-"""How far the network is trusted on this scene, and how wrong the product may be: all of it together."""
+"""How far the network is trusted on this scene, and how wrong the product may be: all figures of both."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which scene pixels an answer leans on: local attribution by integrated gradients.
 
-The scene is blurred and made sharp again step by step; how the answer's feature follows each pixel on this
-way, summed up, is that pixel's share. The shares of all pixels add up to what the feature gained
-(completeness).
+The scene is blurred and made sharp again step by step. On this way, what each pixel changes in the answer's
+feature is summed up: that is the pixel's share. The shares of all pixels add up to the whole change of the
+feature (completeness).
 
 Source: Gu & Dong 2021, Interpreting Super-Resolution Networks with Local Attribution Maps; their feature
 is the gradients inside a box. For one pixel the feature is its temperature.
@@ -46,7 +46,7 @@ class Attribution:
 
     @property
     def missing_fraction(self) -> float:
-        """By how much the shares' sum misses what the feature gained, of all shares without their sign."""
+        """Distance of the shares' sum from the feature's change, over the sum of their absolute values."""
         missing = abs(float(self.shares.sum()) - (self.end - self.start))
         return missing / max(float(np.abs(self.shares).sum()), 1e-9)
 

@@ -1,7 +1,8 @@
 """How much of the network's detail is published, decided from all that is known of it.
 
 Evidence comes from the scene's own held-out pixels, from the scene at x2, and from the record of a prior on
-scenes that did not teach it. Each piece counts by its certainty; the scene's own pixels have a veto.
+scenes that did not teach it. Evidence is averaged by its certainty. Where the scene was asked at x2, its test
+at its own scale is not averaged; it has a veto always.
 """
 
 from __future__ import annotations

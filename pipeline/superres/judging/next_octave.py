@@ -46,8 +46,11 @@ class Octaves:
     slope: float
 
     def expected_error(self, scale: int) -> tuple[float, float, bool]:
-        """Mean standard error at the published scale, in the scene's unit; its logarithm's own; whether the
-        scene is like those that the weights were fitted on. If not, it is the largest that is usual there.
+        """What errors to expect at the published scale.
+
+        Returns:
+            The mean standard error in the scene's unit; the standard deviation of its logarithm; whether the
+            scene is like those that the weights were fitted on. If not, the error is the largest usual there.
         """
         octave, known = math.log2(scale), [math.log2(each) for each in SCALES]
         columns = [*zip(*WEIGHTS, strict=True), SPREAD, MOST]

@@ -3,7 +3,7 @@
 The self-test, and a network that learned from the scene alone, take it for granted: what held when the
 scene was degraded will hold when it is refined. The coarse octaves of a scene's spectrum foretell how much
 detail its finest octave should hold. Far less means that the grid is finer than its sensor, far more that
-something sits there that is no ground: then what was learned one scale up says little.
+this octave holds a pattern that is not of the ground: then what was learned one scale up says little.
 
 The surprise: noise can hide both. So it is counted by itself, and a finest octave that is nearly all noise
 raises the alarm as well.

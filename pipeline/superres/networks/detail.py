@@ -49,7 +49,7 @@ class DetailNetwork(nn.Module):
 
     Inputs on the LR grid are the scene without its local mean, and the base without the same mean,
     its s x s sub-pixels as channels; a body on the HR grid sees the enlarged base only. All in
-    units of the scene's detail, so that a network knows no kelvin.
+    units of the scene's detail, so that a network is independent of kelvin and contrast.
 
     Attributes:
         scale: Linear enlargement.

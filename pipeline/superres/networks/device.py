@@ -66,7 +66,7 @@ def in_float32(device: torch.device) -> AbstractContextManager[object]:
 
 
 def sees_everything(network: torch.nn.Module) -> bool:
-    """Whether a pixel of the answer depends on the whole input, as seed 000's network does.
+    """Whether a pixel of the answer depends on the whole input, as in the original's network.
 
     Group normalization takes its statistics from the input, also in evaluation mode, and a channel
     attention whose window is 0 pools over all of it.

@@ -1,4 +1,4 @@
-"""The oldest of them: extract, map, reconstruct; three convolutions on the enlarged base.
+"""SRCNN: extract, map, reconstruct; three convolutions on the enlarged base.
 
 Source: Dong et al. 2014, Learning a Deep Convolutional Network for Image Super-Resolution; the
 base is added back here, which the paper does not do.

@@ -1,6 +1,6 @@
 """The plain zero-shot network: eight hidden layers on the enlarged base.
 
-Works on the fine grid, so that any factor is the same network and its cost grows with the
+It works on the fine grid, so every enlargement has the same network, and its cost grows with the
 product's pixels.
 
 Source: Shocher et al. 2018, "Zero-Shot" Super-Resolution using Deep Internal Learning.

@@ -36,7 +36,7 @@ SQUARES_PX = (512, 384, 256, 192, 128, 96, 64)
 
 @dataclass(frozen=True)
 class LeftOutScore:
-    """How a prior did on a scene that did not feed it, against that scene's own pixels.
+    """How a prior did on a scene that did not teach it, against that scene's own pixels.
 
     Attributes:
         scene: Its name.

@@ -22,7 +22,7 @@ def train_prior(
     coarser: frozenset[str] = frozenset(),
     progress: Callable[[int, int, int], None] | None = None,
 ) -> Prior:
-    """A prior of these scenes; its card says what fed it, and nothing yet of what it gains on others.
+    """A prior of these scenes; its card says which scenes taught it, and nothing yet of others.
 
     Args:
         scenes: To learn from.

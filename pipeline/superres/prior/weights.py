@@ -1,7 +1,7 @@
 """A prior: weights trained once on an archive, and the card that says on what.
 
 A prior is nearly free of sensor and scale, because its networks count in units of a scene's own
-detail. Its card says how well it did on scenes that were left out of its training.
+detail. Its card says how well priors did on scenes that were left out of their training.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Prior:
         weights: Tensors by scale and parameter.
         card: Plain JSON. `scales` maps each scale to `network` (its settings), `sigma` (RMS of the
             missing detail in units of a scene's own), `base` (what it was trained over), `gain` and
-            `gain_error` (what the scenes left out of it recommend); `scenes` lists what fed it, with
+            `gain_error` (what the scenes left out of it recommend); `scenes` lists what taught it, with
             digests; `skill` lists how it did on scenes that did not (`left_out.LeftOutScore`).
     """
 

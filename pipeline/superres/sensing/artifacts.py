@@ -2,7 +2,7 @@
 
 Each is found by its signature in the pixels, never by the sensor's name. On the ground, what lies farther
 apart differs more. Where two scans were laid into one another, direct neighbors differ more than those a
-pixel farther on, which nothing natural does, and white noise does not either. Pixels are not changed: what
+pixel farther on: neither the ground nor white noise does that. Pixels are not changed: what
 alternates, in proportion to how sure the signature is, is told as local noise.
 """
 
@@ -125,7 +125,7 @@ def _alternating(picture: Plane, signature: Signature, least: float) -> tuple[Pl
 
 
 def _difference2(picture: Plane, offsets: tuple[Offset, ...]) -> Plane:
-    """Local mean of squared differences between pixels so far apart.
+    """Local mean of squared differences between pixels at these offsets.
 
     Holes are filled with the nearest pixel, so beside them direct neighbors are alike: no signature.
     """

@@ -1,7 +1,7 @@
 """Missing pixels: kept out of the network, and put back after it.
 
-A network has no word for "nothing here", so it is shown the nearest valid
-temperature instead, and whatever it makes of that is masked again. The mask is never
+A network needs a number for every pixel, so a missing one has the nearest valid
+temperature, and what the network makes of it is masked again. The mask is never
 guessed: a fine pixel is valid exactly where the coarse pixel above it was.
 """
 

@@ -1,8 +1,8 @@
 """The grid that a sensor really sampled, where a scene was delivered on a finer one.
 
-Landsat's thermal scenes come every 30 m, but a detector saw 100 m at a time: nine pixels say what one
-measured. A finer grid of such a scene would sharpen the provider's interpolation. So the scene can be
-averaged back to blocks of at most the sensor's distance, and the recipe's scale counts from there.
+Landsat's thermal scenes have a pixel every 30 m, but a detector saw 100 m at a time: about nine pixels hold
+what one detector measured. To enlarge such a scene is to sharpen the provider's interpolation. So the scene
+can be averaged back to blocks of at most the sensor's distance, and the recipe's scale counts from there.
 
 The surprise: averaging nine pixels does not make the noise three times smaller, because the pixels were
 interpolated from the same few samples. The block's noise is again the detector's.
@@ -27,7 +27,7 @@ from pipeline.scene import Scene, Sensor
 from pipeline.superres.sensing.measured import Measured
 
 LEAST_FACTOR = 2
-WHOLE_TOLERANCE = 0.02  # 1.99 is two: sample distances are rounded, pixels are not square on the ground
+WHOLE_TOLERANCE = 0.02  # a ratio of 1.99 counts as 2: sample distances are rounded
 # Rings of the spectrum are 22 % apart: an estimate is the lower end of what it may mean.
 SPECTRUM_TOLERANCE = 0.1
 LARGEST_DETECTOR_BLOCKS = 1.5  # beyond, blocks are finer than the sensor, and undoing its square means noise

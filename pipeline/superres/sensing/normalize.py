@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.errors import SkippedSceneError
 from pipeline.recipe_settings import NormalizeSettings
 
-# A flat sea must not be stretched until its noise looks like a landscape: detectors' noise is 0.02-0.1 K.
+# A flat sea must not be stretched until its noise looks like detail: detectors' noise is 0.02-0.1 K.
 MIN_SCALE_K = 0.1
 
 

@@ -29,7 +29,7 @@ from pipeline.superres.sensing.normalize import Normalization
 Facts = Mapping[str, float | str]
 UNIFORM_SIGMA = 1 / math.sqrt(12)  # of numbers that were rounded to steps of one
 DOUBTFUL_NOISE = 3.0  # times as much, or as little, noise estimated than assumed: one of them is wrong
-LEAST_NOISE = 0.01  # working kelvin; less is no matter of debate
+LEAST_NOISE = 0.01  # working kelvin; noise below it is not compared
 
 
 @dataclass(frozen=True)

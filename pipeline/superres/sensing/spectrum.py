@@ -2,8 +2,8 @@
 
 Temperature on the ground is rough in a way that looks much the same at every scale: its
 power falls as a power of the frequency. The slope is read off the scene itself, by
-likelihood, with the sensor's blur, aliasing and noise in the model; so nothing has to be
-sharpened and compared with anything to learn how much detail lies below a pixel.
+likelihood, with the sensor's blur, aliasing and noise in the model; so how much detail lies
+below a pixel is known without enlarging anything.
 """
 
 from __future__ import annotations

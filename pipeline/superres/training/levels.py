@@ -1,7 +1,7 @@
 """The scene and smaller versions of it, each with the coarse picture that the sensor would have of it.
 
 Every level is degraded once and whole, so a patch has the neighborhood that it will have in use, and
-a step costs a copy.
+a step only copies pixels.
 """
 
 from __future__ import annotations

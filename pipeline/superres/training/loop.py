@@ -1,7 +1,7 @@
 """The training loop, all of it.
 
 After every `LOOK_EVERY` steps the losses are looked at: are they sane, is it time to validate, to
-save, to stop? The draw of a step depends on the seed and its number alone, so a run that was killed
+save, to stop? What a step draws depends on the seed and its number alone, so a run that was killed
 and resumed ends with the very weights of an undisturbed one. It computes on one thread, because
 sums over a batch come out otherwise in the last digits on two.
 """

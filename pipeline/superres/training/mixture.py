@@ -47,7 +47,7 @@ def settle_between(
     here, others = 1 / error**2, 1 / SHARE_SCATTER**2
     share = float(np.clip((here * share + others * usual) / (here + others), 0.0, 1.0))
     tried = {each: between(before, trained, each) for each in (share, 0.0)}
-    # A way that is not straight may lead over a hill.
+    # Between the two sets of weights the error may be larger than at the prior's: then these stay.
     best = min(tried, key=lambda each: validation_loss(network, tried[each], held_out))
     with torch.no_grad():
         for name, weight in network.named_parameters():

@@ -1,4 +1,4 @@
-"""Training pairs cut from the scene itself: what it looked like, were it seen from further away.
+"""Training pairs cut from the scene itself: pictures, and what the sensor would see of them from farther off.
 
 The scene and smaller versions of it (`levels`) are taken for truth, the forward model makes the
 coarse picture of each, and patches are cut from both.
@@ -157,7 +157,7 @@ def make_pairs(
         with_scene: Whether batches hold patches of the scene itself too, for a loss by consistency.
 
     Raises:
-        ValueError: If the scene is too small for the factor.
+        ValueError: If the scene is too small for the enlargement.
         SkippedSceneError: If no pixel is valid and seen.
     """
     if min(temperature.shape) // scale < SMALLEST_LR_PX:

@@ -1,7 +1,7 @@
 """How the learning rate runs over a training.
 
-`one_cycle` warms up and cools down; `cosine` is seed 000's, `step` seed 001's, and `linear_fit` the
-ZSSR authors': divide by ten when the losses no longer fall faster than they scatter.
+`one_cycle` rises and falls; `cosine` is the original's; `step` divides by ten once, as the ZSSR for PyTorch
+does; `linear_fit` is that of ZSSR's authors: divide by ten when the losses fall slower than they scatter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def learning_rate(settings: TrainSettings, step: int, drops: int = 0) -> float:
     lowest = min(settings.min_learning_rate, highest)
     if settings.schedule == "linear_fit":
         return max(highest * 0.1**drops, lowest)
-    if settings.schedule == "step":  # seed 001 divides by ten after 10,000 of 15,000
+    if settings.schedule == "step":  # after 10,000 of 15,000 steps in ZSSR for PyTorch
         return highest if 3 * step < 2 * steps else max(highest / 10, lowest)
     warm = int(WARM_UP * steps) if settings.schedule == "one_cycle" else 0
     if step < warm:
