@@ -1,7 +1,8 @@
 """Reading strangers' files in a process apart, so that no file can end, stop or fill this one.
 
-A file that makes its reader crash, hang or take too much memory is that file's fault and is told
-like one. The process that reads (`reading_process`) is started at the first file and ends with this one.
+A file that makes its reader crash, hang or take too much memory is refused or fails like any other
+that cannot be read. The process that reads (`reading_process`) is started at the first file and ends
+with this one.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class ReadingProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process and of its group."""
+        """Number of the process, and of its group."""
         return self._process.pid
 
     def ask(self, request: Request, limit_s: float) -> tuple[Answer, Kelvins]:
@@ -241,7 +242,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def _reading(ref: SceneRef) -> Iterator[ReadingProcess]:
-    """A process that nobody else asks meanwhile; it is kept for the next file where it is well."""
+    """A process that nobody else asks meanwhile; it is kept for the next file while it answers."""
     with _lock:
         process = _idle.pop() if _idle else None
     process = process or ReadingProcess()

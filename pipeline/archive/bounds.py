@@ -33,7 +33,7 @@ def refuse_bomb(
     *,
     chunk_bytes: int = 0,
 ) -> None:
-    """Looks at declared sizes only.
+    """Refuse what a file declares to be far larger than it can hold, before anything is decoded.
 
     Args:
         what: Begins the message: "its band 1", "LST".

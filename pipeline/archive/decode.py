@@ -2,7 +2,8 @@
 
 Units are never guessed from a range, with one exception that is always told: floating
 point without a unit, all of it between 180 and 400, is taken for kelvin. Nothing is
-clipped; what cannot be a temperature becomes no data, and that is told too.
+clipped; a few pixels that cannot be a temperature become no data, which is told too, and with more
+than 1 % of them the file is refused.
 """
 
 from __future__ import annotations

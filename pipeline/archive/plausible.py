@@ -1,7 +1,7 @@
-"""Which temperatures a kind of picture can hold, so that fills and cloud tops do not pass for ground.
+"""Which temperatures a kind of scene can hold, so that fill values and cloud tops are not taken for ground.
 
-Colder than possible becomes no data and is told. Hotter may be a fire: it stays where it is
-rare on land, and is never the sea. A scene with more of either than `archive.plausible` allows is refused.
+Colder pixels become no data, and their number is told. Hotter ones may be fires and stay, but not at
+sea, where they become no data. A scene with more of either than `archive.plausible` allows is refused.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
 from pipeline.text import shortened
 
-# What code raises that meets what nobody foresaw: a file's fault as far as the night is concerned. It says
-# where, for whoever mends the reader.
+# Errors of a reader that meets something unexpected: the scene is refused, and the message names the place in
+# the code for whoever mends the reader.
 _STRANGE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 

@@ -1,4 +1,4 @@
-"""How many pixels a file has, told by its head: ground for a forecast, and for nothing else."""
+"""How many pixels a file has, told by its head; used for forecasts only."""
 
 from __future__ import annotations
 

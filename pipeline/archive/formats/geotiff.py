@@ -1,4 +1,4 @@
-"""GeoTIFF, opened so that a hostile file stays alone with itself.
+"""GeoTIFF, opened so that a hostile file leads to no other file and to no address.
 
 Only GDAL's GTiff driver may open it, so a VRT or a URL in a .tif is no picture; GDAL
 may look at no neighbor (.aux.xml, .ovr, .msk, world files, MTL): what the file itself

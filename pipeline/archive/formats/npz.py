@@ -1,4 +1,4 @@
-"""A zip archive of .npy members, distrusted until proven plain.
+"""A zip archive of .npy members, checked before anything of it is used.
 
 Numbers in the directory (sizes, counts) are checked before anything is unpacked, and
 each member's header is parsed with a bound before its numbers are read. Nothing here

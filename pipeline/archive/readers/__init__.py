@@ -2,7 +2,8 @@
 
 Ordered by how much they know: products before containers. To add one, write a module with
 the three functions of `Reader`, or a few constants in `profiles` where that is all it
-needs, and a line here; `tests/archive/test_every_reader.py` then asks for its twin.
+needs, and a line here; `tests/archive/test_every_reader.py` then asks for a made file of that
+kind (`twins.py`).
 """
 
 from __future__ import annotations

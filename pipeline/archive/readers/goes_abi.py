@@ -1,7 +1,7 @@
 """GOES-R ABI brightness temperature on the geostationary fixed grid.
 
 Scan angles come in radians and become meters at the satellite's height. Bands 1 to 6
-are sunlight, whatever their variable is called.
+measure sunlight, whatever their variable is called, and are refused.
 """
 
 from __future__ import annotations
