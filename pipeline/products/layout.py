@@ -4,7 +4,8 @@
     <out>/<recipe label>/undated/<scene_id>/         the same, where nothing tells the date
     <out>/<recipe label>/records/<scene_id>.json     scenes without a product, and why
     <out>/<recipe label>/reports/                    what each night did
-    <out>/<recipe label>/<YYYY>/<MM>/.replaced-*/     products that were made again; `prune` deletes them
+    <out>/<recipe label>/<YYYY>/<MM>/.replaced-*/    products made again, .damaged-* likewise; see `prune`
+    <out>/catalog.json, catalog.csv                  what is published, listed
     <out>/.scratch/                                  training checkpoints, remembered digests; may be deleted
 
 The surprise: whether a scene is done is read from folder names. A scene_id ends in

@@ -2,7 +2,7 @@
 
 It is built in a hidden folder beside its final place; a manifest with every file's
 checksum is written last, everything is flushed to the disk, and one rename makes it
-public. Whoever is second finds the place taken by the same product and lets go of
+public. Whoever is second finds the place taken by the same product and deletes
 its own. Kill the machine at any moment: there is a complete product, or none.
 """
 

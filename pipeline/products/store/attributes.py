@@ -1,4 +1,4 @@
-"""What a store says about itself: CF for programs, ACDD for catalogs, provenance for doubters.
+"""What a store says about itself: CF for programs, ACDD for catalogs, provenance to check it.
 
 The temperature has no `valid_min` or `valid_max`: programs that honor them would hide a fire.
 """

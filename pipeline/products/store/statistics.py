@@ -1,4 +1,4 @@
-"""What was written, in figures, counted while the tiles went by.
+"""What was written, in figures, counted while the tiles are written.
 
 Nobody reads a large store twice to learn its mean. Sums are kept per tile and added
 in the tiles' order, so the figures do not depend on how many workers there were.

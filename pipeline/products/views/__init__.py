@@ -1,4 +1,4 @@
-"""What is derived from a finished store: the GeoTIFFs (`cog`), `pictures` and the quality `card`.
+"""What is derived from a finished store: the GeoTIFFs (`cog`), `pictures`, the quality `card` and the `page`.
 
 `all_views` lists them; `palette` and `overview` are shared by the pictures.
 """

@@ -128,7 +128,7 @@ def _fill(target: Any, values: xr.DataArray | zarr.Array[Any]) -> None:
 
 
 def _profile(band: _Band) -> dict[str, Any]:
-    """Of a plain tiled GeoTIFF; sparse, fast, soon gone."""
+    """Of the staged file: a plain tiled GeoTIFF, sparse and quick to write, deleted afterwards."""
     floats = band.values.dtype.kind == "f"
     profile: dict[str, Any] = {
         "driver": "GTiff",

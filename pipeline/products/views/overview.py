@@ -1,4 +1,4 @@
-"""A large raster seen from afar: block means, read piece by piece.
+"""A large raster made small for a picture: block means, read piece by piece.
 
 Before and after go through the same averaging, or the coarser picture would look
 noisier than it is.

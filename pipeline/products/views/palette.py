@@ -20,7 +20,7 @@ TRANSPARENT = 0
 _FIRST_GRAY = 240  # grays from here to 255, black to white
 _STEPS = _FIRST_GRAY - 1
 _MOST_SAMPLES = 4_000_000  # pixels looked at for the percentiles of a large scene
-# Flag value to color: good is calm, what wants a second look is not.
+# Flag value to color: pale for good and no data, strong for what needs a second look.
 FLAG_COLORS = {
     0: "#d9ead3",
     1: "#ffffff",
