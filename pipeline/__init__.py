@@ -11,5 +11,5 @@ Where do I add ...?
     a network           superres/networks/<name>.py and one line in NETWORKS
     a way to infer      a function Upscaler -> Upscaler in superres/applying/passes.py
     a view              products/views/<view>.py and one line in VIEWS
-    a setting           its field in settings.py; inside `Recipe` if it changes a pixel
+    a setting           its field in settings.py; in recipe_settings.py if it changes a pixel
 """

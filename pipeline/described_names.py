@@ -1,4 +1,4 @@
-"""Option names of the programs that this one grew from, and what they are called here.
+"""Option names of the original and of other programs, and the settings that they stand for here.
 
 `docs/original.md` has them in tables, which a test reads.
 """

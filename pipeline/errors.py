@@ -9,7 +9,7 @@ class UnusableInputError(ValueError):
 
 
 class EndedReadingError(UnusableInputError):
-    """The process that read this input crashed or did not answer: once may be chance, twice is no chance."""
+    """The process that read this input crashed or did not answer: it is tried once more, then set aside."""
 
 
 class SkippedSceneError(ValueError):

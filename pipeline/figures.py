@@ -179,7 +179,11 @@ _ALL = (
         on_card=False,
     ),
     LEARNED_SHARE,
-    Figure("gain_expected", "ratio", "The gain by the prior's record."),
+    Figure(
+        "gain_expected",
+        "ratio",
+        "The gain to expect by the prior's record, beyond x2 together with the scene's test at x2.",
+    ),
     Figure("gain_fitted", "ratio", "The gain that fits the self-test best."),
     Figure("gain_error", "ratio", "Standard error of the fitted gain."),
     Figure("selftest_tiles", "count", "Tiles of the self-test that fitted the gain."),

@@ -1,4 +1,4 @@
-"""Nothing that a file names is asked of the network: said to PROJ and GDAL where a process starts."""
+"""Environment variables that forbid PROJ and GDAL the network, set where a process starts."""
 
 NO_NETWORK = {
     "PROJ_NETWORK": "OFF",

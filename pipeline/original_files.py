@@ -1,4 +1,4 @@
-"""The files of the program that this one grew from, under its names, beside a product's own.
+"""The files that the original program wrote, under its names, beside a product's own.
 
 Its names end in enlargement, learning rate and time: `enhanced_turbo_sr8_lr5.0e-05_20241203_143022.png`.
 """

@@ -11,7 +11,7 @@ from pipeline.recipe_settings import Branch
 
 
 class OutputSettings(Branch):
-    """What goes out, and in which form; nothing here changes a pixel."""
+    """What goes out, and in which form; nothing here changes temperature, uncertainty or flags."""
 
     root: Path = Field(Path("out"), description="Folder of products.")
     chunk_px: int = Field(512, ge=64, le=4096, description="Side of a Zarr chunk, in product pixels.")

@@ -1,7 +1,7 @@
 """What all pages share: head, content policy, colors for dark and light, and how words and data get in.
 
 A page is one HTML file that opens from the disk and loads nothing; its policy forbids every request. Data
-come in as JSON that no word of a file can end, and scripts show words as text and never as markup.
+come in as JSON that no text from a file can close, and scripts show words as text and never as markup.
 """
 
 from __future__ import annotations

@@ -181,6 +181,7 @@ class Recipe(Branch):
         found: dict[str, When] = {}
 
         def first_lack(name: str) -> When | None:
+            """The first condition of a setting that is not met here; None where it acts."""
             for condition in CONDITIONS[name]:
                 lacks = [first_lack(each) for each in condition.names]
                 met = (

@@ -63,7 +63,7 @@ ALONE = when("prior", "none")  # starting from a prior, the network is the prior
 PATCHES = When(("infer.mode",), other=("whole",))
 HELD_OUT = When(("gate.enabled", "pairs.model"), (True, "original"))  # the original is judged without
 
-# The first name of what is now called "original"; files that say it stay valid.
+# "seed" is another name of "original"; settings files that say it are valid.
 FirstName = BeforeValidator(lambda value: "original" if value == "seed" else value)
 
 

@@ -1,7 +1,7 @@
 """How many pixels scenes have, told by the heads of their files, for forecasts.
 
-Files are looked at where all strangers' files are read, so that none can stop a plan. What is said here is a
-forecast's ground and nothing else: a scene is read, checked and refused elsewhere.
+Files are opened in the reading process (`archive.apart`), so that none can stop a plan. Sizes are used for
+forecasts only: a scene is read, checked and refused elsewhere.
 """
 
 from __future__ import annotations

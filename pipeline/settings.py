@@ -157,7 +157,7 @@ class ArchiveSettings(Branch):
 
 
 class SlurmSettings(Branch):
-    """What ingest asks SLURM for, when scenes go to a pool."""
+    """What a night asks SLURM for, when scenes go to a pool."""
 
     workers: int = Field(
         0,

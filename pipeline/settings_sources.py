@@ -1,6 +1,6 @@
-"""How settings are said: a TOML file, the environment, the command line; and written down.
+"""What a settings file, the environment and `--set` may say, and how all settings are printed.
 
-Whoever says them last wins. What is said of the recipe and changes nothing there is refused, and so is what
+The last one wins. A setting of the recipe that would change nothing is refused, and so is a value that
 can never work: once, before the night, in one line.
 """
 
@@ -87,7 +87,7 @@ def refuse_recipe(assignments: Sequence[str], verb: str, used: Collection[str]) 
 
 
 def _refuse_resting(given: Mapping[str, Any], recipe: Recipe) -> None:
-    """A full tree may say again what is so anyway; whoever says something else must be told."""
+    """Refuse a setting that does not act and differs from its default; a full tree names them all."""
     resolved = recipe.resolved()
     choice = {"preset": recipe.preset, "detail": resolved.detail, "prior": recipe.prior}
     usual = Recipe.model_validate(choice if resolved.detail != "none" else {**choice, "prior": "shipped"})
@@ -180,7 +180,7 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 
 def _fine_sides_last(said: tuple[str, Any]) -> bool:
-    """What they are in coarse pixels depends on the scale, which may be said after them."""
+    """A sort key: sides in fine pixels come last, because the scale that they depend on may follow them."""
     return said[0] in FINE_SIDES
 
 

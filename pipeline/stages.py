@@ -28,7 +28,7 @@ STAGES = (
     Stage("read", "the files become a scene in kelvin", 3),
     Stage("normalize", "holes are filled, blur and noise are stated, the base is fitted", 5),
     Stage("train", "a network is trained, or a prior is loaded", 55),
-    Stage("judge", "the self-test decides how much detail is added, and how uncertain it is", 60),
+    Stage("judge", "tests decide how much detail is added, and how uncertain the pixels are", 60),
     Stage("write", "all pixels are computed and stored", 85),
     Stage("check", "the written pixels are compared with the scene", 88),
     Stage("views", "rasters, pictures and the card are made of the store", 99),

@@ -27,7 +27,7 @@ def bounds_in(box: Box, theirs: Any, crs: Any) -> Box:
 
 
 def pixel_side(theirs: GeoBox, grid: GeoBox) -> float:
-    """Side of a pixel in the middle of one grid, in pixels of another; rather too long if askew."""
+    """Side of a pixel in the middle of one grid, in pixels of another; for a turned grid rather too long."""
     row, column = (size // 2 for size in theirs.shape)
     west, south, east, north = bounds_of(theirs[row : row + 1, column : column + 1], grid.crs)
     return round(math.sqrt((east - west) * (north - south) / abs(grid.affine.determinant)), 6)

@@ -1,4 +1,4 @@
-"""The morning page: every input of a night and how it ended.
+"""The report of a night: every input and how it ended, with counts that add up.
 
 A night that hands its scenes to others reports at once what it handed out. What became of
 them is filled in later, from products and records: by the night itself while it waits, or

@@ -1,4 +1,4 @@
-"""Keeping what was published: rot is found, said and mended; what is old is listed.
+"""Keeping what was published: damaged products are found and made again, old ones are listed and deleted.
 
 Nothing is remembered between nights: which products a night looks at follows from the day and from
 their names, and what is to be made again says so itself, in a file inside the product.

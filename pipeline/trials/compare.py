@@ -77,7 +77,7 @@ class Comparison:
 def network_words(name: str, more: Iterable[str] = ()) -> list[str]:
     """The settings that a short name stands for: "swinir", "swinir:standard", "attention:window", "prior".
 
-    `more` are settings for all of them; what says how networks are made is nothing to a prior.
+    `more` are settings for all of them; a prior gets none that say how a network is made or trained.
     """
     if name == PRIOR:
         kept = [word for word in more if not word.startswith(MAKING)]

@@ -1,7 +1,7 @@
 """Scenes whose truth is known, written as an archive.
 
-The scenes are drawn, not measured: rolling terrain, fields with sharp borders, a
-river, a coast of cloud and two fires, seen by a sensor whose blur and noise we set.
+The scenes are drawn, not measured: rolling terrain, fields with sharp borders, a river and
+two fires, in one scene clouds, seen by a sensor whose blur and noise we set.
 """
 
 from __future__ import annotations
