@@ -204,6 +204,7 @@ _ALL = (
     RANGE_ALARM,
     NOISE_WARNING,
     Figure("artifact_noise_k", "K", "RMS of the local noise of damaged pixels."),
+    Figure("artifact_mended_k", "K", "RMS by which recipe.degrade.mend changed damaged pixels."),
     *(
         Figure(f"artifact_{kind}_fraction", "fraction", meaning, on_card=False)
         for kind, meaning in (

@@ -130,6 +130,12 @@ class DegradeSettings(Branch):
         'before all else: "auto" where it is recognized, or pixels a side; the scale counts from there.',
     )
 
+    mend: Literal["damage"] | None = Field(
+        None,
+        description="Take interleaved scans, stripes and seams out before anything is enlarged: of two scans "
+        "the smoother counts more, and the finest frequency goes; unset: pixels stay as they came.",
+    )
+
     @field_validator("native", mode="before")
     @classmethod
     def _native_is_known(cls, value: object) -> object:

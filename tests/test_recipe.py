@@ -46,6 +46,7 @@ def test_every_preset_resolves_completely(preset):
         "degrade.psf_sigma_px",
         "degrade.mtf_nyquist",
         "degrade.kernel",
+        "degrade.mend",
         "degrade.nedt_k",
     }
 

@@ -114,6 +114,7 @@ OTHER = {
     "degrade.nedt_k": 0.5,
     "degrade.domain": "kelvin",
     "degrade.native": 2,
+    "degrade.mend": "damage",
     "pairs.crop_px": 12,
     "pairs.photometric_probability": 1.0,
     "network.channels": 16,
@@ -151,7 +152,9 @@ OTHER = {
 
 @cache
 def scene(side_px, nedt_k):
+    """With two scans in its lower corner that alternate, so that there is something to mend."""
     _, lr = truth_and_lr(2 * side_px, 2, nedt_k=nedt_k, seed=3)
+    lr[-14:, -14:] += 3 * (np.indices((14, 14)).sum(0) % 2)
     return scene_of(lr, sensor=SENSOR, quantity="brightness_temperature")
 
 

@@ -123,6 +123,13 @@ GIVEN_THE_KERNEL = (
     "recipe.train.steps=400",
 )
 
+
+def seeds(*assignments: str, count: int = 2) -> Method:
+    """The mean of products that were trained from different seeds; without noise it is consistent as well."""
+    products = [whole_product(f"recipe.seed={seed}", *assignments) for seed in range(count)]
+    return lambda case: np.mean([product(case) for product in products], axis=0)
+
+
 METHODS: dict[str, Method] = {
     "bicubic": lambda case: bicubic(case.lr, case.degrade.scale),
     "back_projected": lambda case: back_project(case.lr, case.degrade),
@@ -134,6 +141,11 @@ METHODS: dict[str, Method] = {
     "no step": whole_product("recipe.detail=prior"),
     "quality": whole_product("recipe.preset=quality"),
     "zero_shot": whole_product("recipe.prior=none"),
+    "no mixture": whole_product("recipe.gate.enabled=false"),
+    "no turns": whole_product("recipe.infer.self_ensemble=false"),
+    "no projection": whole_product("recipe.gate.project=false"),
+    "two seeds": seeds(),
+    "quality, two seeds": seeds("recipe.preset=quality"),
     "original, given the kernel": whole_product(*GIVEN_THE_KERNEL),
     "product, blur 12 % too narrow": whole_product(sigma_factor=0.88),
     "product, blur 12 % too wide": whole_product(sigma_factor=1.12),

@@ -2,8 +2,8 @@
 
 Each is found by its signature in the pixels, never by the sensor's name. On the ground, what lies farther
 apart differs more. Where two scans were laid into one another, direct neighbors differ more than those a
-pixel farther on: neither the ground nor white noise does that. Pixels are not changed: what
-alternates, in proportion to how sure the signature is, is told as local noise.
+pixel farther on: neither the ground nor white noise does that. What alternates, in proportion to how sure
+the signature is, is told as local noise. Pixels are changed on request only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, uniform_filter, uniform_filter1d
+from scipy.ndimage import convolve1d, maximum_filter, uniform_filter, uniform_filter1d
 
 Plane = Float32[NDArray[np.float32], "y x"]
 Mask = Bool[NDArray[np.bool_], "y x"]
@@ -34,6 +34,7 @@ LINE_PX = 129  # a stripe or a seam goes on for so long
 LINE_CERTAINTY = 6.0  # standard errors of its mean
 LINE_TEXTURE = 0.5  # of the standard deviation along it: a stripe hardly changes, a road does
 STRIPE_SHARE = 0.5  # of a row's measured pixels; a road ends or bends
+FINEST_OFF = (0.25, 0.5, 0.25)
 CORRELATED_PX = 3.0  # along a line; so many pixels count as one
 
 
@@ -59,10 +60,12 @@ class Artifacts:
         noise: (y, x) standard deviation that the damage adds around a pixel, in working units; 0 where
             nothing is wrong.
         shares: Kind of damage to its share of the measured pixels.
+        mended: (y, x) working units: the scene with its damage taken out, as far as it goes.
     """
 
     noise: Plane
     shares: Mapping[str, float]
+    mended: Plane
 
     @property
     def damaged(self) -> Mask:
@@ -88,9 +91,10 @@ def find_artifacts(lr: Plane, valid: Mask, *, step: float) -> Artifacts:
     """
     least = max(LEAST_K, 2 * step)
     level = lr - np.float32(np.median(lr))
-    picture, found = level, {"interleaved": np.zeros(lr.shape, dtype=np.bool_)}
+    picture, mended, found = level, lr.copy(), {"interleaved": np.zeros(lr.shape, dtype=np.bool_)}
     for signature in INTERLEAVED:
         part, where = _alternating(picture, signature, least)
+        mended -= np.float32(2) * part * _rougher(picture, signature)
         picture, found["interleaved"] = picture - part, found["interleaved"] | where
     part = _stripes(picture, valid, least)
     picture, found["stripes"] = picture - part, part != 0
@@ -103,6 +107,7 @@ def find_artifacts(lr: Plane, valid: Mask, *, step: float) -> Artifacts:
     return Artifacts(
         np.where(serious, np.sqrt(power), np.float32(0)),
         {kind: float((mask & serious).sum() / count) for kind, mask in found.items()},
+        np.where(serious, _smooth(mended), lr),
     )
 
 
@@ -124,18 +129,42 @@ def _alternating(picture: Plane, signature: Signature, least: float) -> tuple[Pl
     return share * above_other / 2, share > 0
 
 
+def _rougher(picture: Plane, signature: Signature) -> Plane:
+    """Share by which a pixel is set to its neighbors of the other scan; 0.5 where both are as rough."""
+    rows, columns = np.indices(picture.shape)
+    step_y, step_x = np.sum(signature.other, axis=0)
+    first = (step_y * rows + step_x * columns) % 2 == 0
+    squares = _squares(picture, signature.own)
+    power = [np.maximum(uniform_filter(squares * scan, AROUND_PX), 1e-6) ** 2 for scan in (first, ~first)]
+    share: Plane = power[0] / (power[0] + power[1])
+    return np.where(first, share, 1 - share)
+
+
+def _smooth(picture: Plane) -> Plane:
+    """What is left of a damaged place is not to be sharpened: without the finest frequencies."""
+    for axis in (0, 1):
+        picture = convolve1d(picture, FINEST_OFF, axis=axis, mode="reflect")
+    return picture
+
+
 def _difference2(picture: Plane, offsets: tuple[Offset, ...]) -> Plane:
     """Local mean of squared differences between pixels at these offsets.
 
     Holes are filled with the nearest pixel, so beside them direct neighbors are alike: no signature.
     """
+    mean = np.maximum(uniform_filter(_squares(picture, offsets), AROUND_PX), 0) / len(offsets)
+    return np.asarray(mean, dtype=np.float32)
+
+
+def _squares(picture: Plane, offsets: tuple[Offset, ...]) -> Plane:
+    """(y, x) sum of a pixel's squared differences from those at these offsets and their opposites."""
     total = np.zeros_like(picture)
     for offset in offsets:
         one, other = _pair(picture.shape, offset)
         squares = (picture[one] - picture[other]) ** 2
         total[one] += squares
         total[other] += squares
-    return np.asarray(np.maximum(uniform_filter(total, AROUND_PX), 0) / len(offsets), dtype=np.float32)
+    return total
 
 
 def _pair(shape: tuple[int, int], offset: Offset) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

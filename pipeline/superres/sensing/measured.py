@@ -6,7 +6,7 @@ much white noise there is, how much finer the grid is than its sensor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -60,6 +60,16 @@ class Measured:
     def artifacts(self) -> Artifacts:
         """Local damage: interleaved scans, stripes, seams."""
         return find_artifacts(self.lr, self.valid, step=self.scene.quantization_k)
+
+    def mended(self) -> tuple[Measured, dict[str, float]]:
+        """The same with its damage taken out, as far as it goes, and by how much that changed it.
+
+        Where the damage was is still known: its flag and its uncertainty stay.
+        """
+        after, damaged = replace(self, lr=self.artifacts.mended), self.artifacts.damaged
+        after.__dict__["artifacts"] = self.artifacts  # those of the pixels as they came
+        change = (after.lr - self.lr)[damaged].astype(np.float64)
+        return after, {"artifact_mended_k": float(np.sqrt(np.mean(change**2)))} if damaged.any() else {}
 
     @cached_property
     def white_noise(self) -> float:

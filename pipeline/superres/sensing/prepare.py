@@ -130,7 +130,7 @@ def prepare(
     """
     settings = recipe.degrade
     native = native_grid(Measured.of(scene, settings), settings)
-    measured = native.measured
+    measured, change = (native.measured, {}) if settings.mend is None else native.measured.mended()
     blur = choose_blur(measured.scene.sensor, settings, kernel, unknowable=measured.repeats_pixels)
     noise, noise_facts = scene_noise(measured, settings, smoothed=native.finer)
     facts = {"domain": measured.domain.name, **blur.facts, **noise_facts}
@@ -140,7 +140,7 @@ def prepare(
         blur=blur,
         degrade=blur.at(recipe.scale),
         noise=noise,
-        facts={**facts, **native.facts, **measured.artifacts.facts()},
+        facts={**facts, **native.facts, **measured.artifacts.facts(), **change},
         finer_than_sensor=native.finer,
         sample_px=native.sample_px,
     )
