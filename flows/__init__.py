@@ -9,7 +9,7 @@ import os
 from pipeline.offline import NO_NETWORK
 
 PREFECT_DEFAULTS = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # nothing phones home
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # no figures of use are sent to Prefect's makers
     "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline,flows",  # scene log lines reach the server
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the command logs outside flows too
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",  # a cold start takes 15 s

@@ -2,7 +2,7 @@
 
 A killed process cannot say that it is gone, so a run that falls silent is called
 crashed, and a crashed scene waits for a worker again. Prefect's own example of such a
-rule also crashes runs that merely wait; here every state in which silence is right is named.
+rule also crashes runs that merely wait; here every state in which a run may be silent is named.
 
 The rule that brings scenes back has no limit: `flows.scene` gives up after `run.max_attempts`.
 """
@@ -53,7 +53,7 @@ def automations(
         deployment: "flow/name" of the deployment whose crashed runs go back to the pool.
         silence_s: A run without a heartbeat for longer is dead.
         start_s: A claimed run that does not begin for longer is dead.
-        cancel_s: A canceled run that nobody ends for longer has nobody who could.
+        cancel_s: A canceled run that no worker ends for longer is ended by the server.
     """
     silent = _nothing_follows("heartbeat", ("heartbeat", *ENDED, *WAITING), silence_s)
     stuck = _nothing_follows("Pending", (*WORKING, *ENDED, *WAITING), start_s)

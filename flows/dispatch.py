@@ -1,7 +1,7 @@
 """Handing scenes to others: to a Prefect pool that GPU workers serve, or to a SLURM array.
 
 A scene's key on the server is its name, content, recipe and rule, so handing it out twice
-makes one run. The key is for ever: a scene that still lacks a product although its run has
+makes one run. A key is never free again: a scene that still lacks a product although its run has
 ended gets a new attempt under the next number.
 """
 
@@ -147,7 +147,7 @@ def idempotency_key(ref: SceneRef, settings: Settings, attempt: int) -> str:
 
 
 def is_over(run: FlowRun) -> bool:
-    """Whether nobody works on a run any more, nor ever will."""
+    """Whether no worker has this run, and none will take it."""
     state = run.state
     if state is None or state.is_scheduled() or state.timestamp is None:
         return False

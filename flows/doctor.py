@@ -166,7 +166,7 @@ def kept(settings: Settings) -> Iterator[Finding]:
 
 
 def site_file(_settings: Settings) -> Iterator[Finding]:
-    """The file with the site's secrets is for its owner's eyes."""
+    """The file with the site's secrets can be read by its owner only."""
     named = (
         os.environ.get("THERMAL_SR_ENV") or f"{os.environ.get('THERMAL_SR_HOME', '.')}/{PLACES['site.env']}"
     )

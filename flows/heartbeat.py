@@ -41,7 +41,7 @@ def in_one_line(scenes: int, ended: Mapping[str, int], at_work: AtWork) -> str:
 
 
 class _Log(logging.FileHandler):
-    """A log that costs nobody anything where the disk does not take it: it is full, and the scenes say so."""
+    """A log file whose own errors are ignored: where the disk is full, the scenes' records say so."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):

@@ -80,7 +80,7 @@ def ingest(settings: dict[str, Any] | None = None) -> State[dict[str, Any]]:
         handed = dispatch(within_budget(plan.todo, tree), tree, plan.again)
         fault = handed.fault
     report = night.write(handed.scenes, fault)
-    if handed.scenes and deployment.id:  # nobody sits before a scheduled night
+    if handed.scenes and deployment.id:  # for a scheduled night nobody waits
         for later in await_scenes(report, handed, tree):
             report = night.keep(later)
     if tree.output.catalog and any(scene["product"] for scene in report["scenes"]):

@@ -36,7 +36,7 @@ PICTURE_PX = 1024
 
 
 def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Storage may recover; a bug or a full disk does not by waiting a minute."""
+    """Whether to try once more: storage may recover in a minute, a bug or a full disk does not."""
     return isinstance(state.result(raise_on_failure=False), UnreadableInputError)
 
 

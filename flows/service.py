@@ -164,7 +164,7 @@ def begin_of(run: FlowRunResponse | FlowRun) -> datetime | None:
 def next_night(
     client: SyncPrefectClient, soon: Sequence[FlowRunResponse], now: datetime, missed: Missed
 ) -> FlowRunResponse | None:
-    """The run to begin now, if any; nights that it stands for, or that are skipped, end as missed."""
+    """The run to begin at this time, if any; nights that it replaces, or that are skipped, end as missed."""
     due = sorted(
         ((start, run) for run in soon if (start := begin_of(run)) is not None and start <= now),
         key=lambda pair: pair[0],

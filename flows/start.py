@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def told_to_end(number: int, frame: FrameType | None) -> None:
-    """End by the front door, so that temporary files go; a night listens for itself."""
+    """End by SystemExit, so that temporary files are removed; a night has handlers of its own."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             end_at_once(number, None)
@@ -34,11 +34,11 @@ def told_to_end(number: int, frame: FrameType | None) -> None:
 
 
 def _at_the_very_end() -> None:
-    """Let the process end with its exit code: what Python takes apart now knows no handlers any more."""
+    """Ignore signals from here on: while Python takes its modules apart, a handler would fail."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
 def end_at_once(number: int, _frame: FrameType | None) -> None:
-    """End without looking back: nothing is held that another process does not see to."""
+    """End at once, without cleaning up: servers and scenes notice by themselves that this process is gone."""
     os._exit(128 + number)

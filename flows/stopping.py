@@ -68,7 +68,7 @@ _in_haste: list[bool] = []
 
 
 def leave_at_once_afterwards() -> None:
-    """What still waits for somebody at the end of this process is not waited for: see `leave`."""
+    """Let `leave` end this process at once: threads that still wait for a server would hold it back."""
     _in_haste.append(True)
 
 
@@ -89,7 +89,7 @@ def exit_code(name: str) -> int:
 def stoppable(work: Callable[[], Answer], grace_s: float = GRACE_S) -> Answer:
     """The answer of `work`, done in another thread while this one listens for TERM and Ctrl-C.
 
-    A night that does not end within the grace time leaves its last words, and the process ends at once:
+    Where a night does not end within the grace time its report is written, and the process ends at once:
     threads that compute cannot be ended otherwise.
     """
     if threading.current_thread() is not threading.main_thread():  # only that one hears signals

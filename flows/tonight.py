@@ -1,4 +1,4 @@
-"""The night in hand: its plan and what has come of it, so that a report can be written at any moment."""
+"""The night that runs: its plan and what has come of it, so that a report can be written at any moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_PLAN = Plan(todo=())
 
 
 class Night:
-    """A night in the making, which can be reported at any time; changes itself.
+    """A night that has not ended, which can be reported at any time; changes itself.
 
     Attributes:
         settings: The whole tree.

@@ -1,4 +1,4 @@
-"""How far the nights are that run now: by what they write below OUT."""
+"""How far the nights are that run, by what they write below OUT."""
 
 from __future__ import annotations
 

@@ -138,9 +138,9 @@ def own_prefect(home: Path) -> Iterator[None]:
 
 
 def tell_the_rest() -> None:
-    """Wait a little until the server has all logs and events; afterwards it may go.
+    """Wait a little until the server has all logs and events; afterwards it may end.
 
-    What it does not take now would hold this process back at its end, for a minute and more.
+    What it has not taken by then would hold this process back at its end, for a minute and more.
     """
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
