@@ -104,7 +104,7 @@ class Recipe(Branch):
     infer: Annotated[InferSettings, NETWORK] = Field(
         default_factory=InferSettings, description="The application."
     )
-    gate: GateSettings = Field(default_factory=GateSettings, description="The judgment.")
+    gate: GateSettings = Field(default_factory=GateSettings, description="Gain and projection.")
 
     @model_validator(mode="before")
     @classmethod
