@@ -112,6 +112,15 @@ LEARNED_SHARE = Figure(
     "Share of the product's difference to bicubic that the network chose; the sensor's blur and the "
     "measurement fix the rest.",
 )
+EDITION: Mapping[str, Figure] = {
+    name: Figure(name, "text", meaning, on_card=False)
+    for name, meaning in (
+        ("day_or_night", "Day or night, by the file's name or words, else by the sun over the whole scene."),
+        ("source_level", "Processing level of the file that the product was made of."),
+        ("source_collection", "Collection of the mission that the file belongs to."),
+        ("source_version", "Version of the mission's program that made the file."),
+    )
+}
 FLAGS: Mapping[int, Figure] = {
     value: Figure(
         f"flag_{flag}_fraction", "fraction", f"Pixels of the product flagged {flag}.", on_card=False
@@ -240,5 +249,6 @@ _ALL = (
     Figure("peak_memory_mib", "MiB", "Most memory that the process held meanwhile.", on_card=False),
     Figure("peak_gpu_memory_mib", "MiB", "Most memory of the GPU that was held meanwhile.", on_card=False),
     *FLAGS.values(),
+    *EDITION.values(),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _ALL}

@@ -174,7 +174,7 @@ def _fill(
     if output.weights and enhancement.weights:
         write_bytes(files.weights, enhancement.weights)
     told = (words.removeprefix(ALARM) for words in enhancement.scene.assumptions if words.startswith(ALARM))
-    figures = {**enhancement.figures, **summary.figures(), **checked}
+    figures = {**enhancement.figures, **summary.figures(), **checked, **enhancement.scene.edition}
     figures["range_alarm"] = "; ".join(told)
     figures |= {"scene_pixels": float(enhancement.scene.temperature.size), **_gpu_memory(settings)}
     context = _context(enhancement, files, settings, summary=summary, figures=figures)

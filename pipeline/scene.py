@@ -110,6 +110,8 @@ class Scene:
         quantization_k: Step of the stored numbers, in kelvin; 0 for floating point.
         facts: Where each fact came from: {"units": "band tag", "crs": "GeoTIFF", ...}.
         assumptions: What had to be assumed, in words a person reads: ("units assumed: K",).
+        edition: What the mission says of its file, as far as it does: day_or_night, source_level,
+            source_collection, source_version.
     """
 
     ref: SceneRef
@@ -121,6 +123,7 @@ class Scene:
     quantization_k: float = 0.0
     facts: Mapping[str, str] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    edition: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.temperature.dtype != np.float32:

@@ -1,9 +1,11 @@
 """One scene through all rooms: what is published, what is refused, what a kill leaves behind."""
 
+import csv
 import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -18,6 +20,7 @@ from pipeline.grid import Window
 from pipeline.memory import forget_peak, peak_mib
 from pipeline.nights.night import plan_night
 from pipeline.process import process_scene
+from pipeline.products.catalog import write_catalog
 from pipeline.products.publish import verify
 from pipeline.products.store.zarr_store import temperature_name
 from pipeline.raster import bicubic
@@ -67,6 +70,23 @@ def test_the_catalog_knows_every_figure_of_a_record(night):
     figures = [record.figures for record in records if record.product]
     assert set().union(*figures) <= FIGURES.keys()
     assert len(set().union(*figures)) > 25
+
+
+def test_what_the_mission_says_of_a_file_is_in_record_store_item_and_table(demo_archive, tmp_path):
+    name = "ECO_L2_LSTE.002_LST_doy2023183080644_aid0001.tif"
+    shutil.copy(next(demo_archive.glob("demo_3*.tif")), tmp_path / name)
+    settings = settings_for(tmp_path / name, tmp_path / "out")
+    (ref,) = discover(settings.archive).scenes
+    record = process_scene(ref, settings)
+    told = {"day_or_night": "day", "source_level": "L2", "source_collection": "002"}
+    assert record.figures | told == record.figures
+    product = tmp_path / "out" / record.product
+    with xr.open_zarr(next(product.glob("*.zarr"))) as store:
+        assert store.attrs | told == store.attrs
+    properties = json.loads(next(product.glob("*.stac.json")).read_text())["properties"]
+    assert {f"tsr:{name}": words for name, words in told.items()}.items() <= properties.items()
+    (row,) = csv.DictReader(write_catalog(tmp_path / "out").with_suffix(".csv").read_text().splitlines())
+    assert row | told == row
 
 
 def test_the_peak_of_memory_is_counted_from_when_it_was_forgotten():

@@ -6,12 +6,14 @@ file's own words, then its name. Which of them decided is kept in `Scene.facts`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.archive.decode import Stored, decode
+from pipeline.archive.edition import edition_of
 from pipeline.archive.placement import Placement, gsd_m, make_grid
 from pipeline.archive.plausible import keep_plausible
 from pipeline.archive.product_rules import product_rule
@@ -30,12 +32,14 @@ class Profile:
         sensor: Key of the sensor table, or None.
         band: The thermal band, as the mission writes it, or None.
         quantity: What the temperature is of, or None.
+        words: What the file says of itself, by name: attributes, tags, the MTL's keys.
     """
 
     source: str
     sensor: str | None = None
     band: str | None = None
     quantity: Quantity | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_scene(
@@ -53,8 +57,11 @@ def make_scene(
     grid, placement = make_grid(placement.with_rule(rule, shape), shape, settings)
     quantity, quantity_source = _quantity(rule, profile)
     key, band, sensor_source = _sensor(rule, profile, Path(ref.files[0]))
+    picture = f"{stored.variable} {profile.words.get('long_name', '')}"
+    edition, told_by = edition_of(Path(ref.files[0]).stem, picture, profile.words, grid, ref.acquired)
     facts = {
         **kelvin.facts,
+        **told_by,
         "reader": ref.reader,
         "crs": placement.crs_source or "none",
         "transform": placement.transform_source or "none",
@@ -80,6 +87,7 @@ def make_scene(
         quantization_k=kelvin.quantization_k,
         facts={name: shortened(words) for name, words in facts.items()},
         assumptions=(*kelvin.assumptions, *outside, *placement.assumptions, *unsure),
+        edition=edition,
     )
 
 

@@ -78,6 +78,7 @@ class Answer:
         quantization_k: See above.
         facts: See above.
         assumptions: See above.
+        edition: See above.
     """
 
     error: str = ""
@@ -93,6 +94,7 @@ class Answer:
     quantization_k: float = 0.0
     facts: Mapping[str, str] | None = None
     assumptions: tuple[str, ...] = ()
+    edition: Mapping[str, str] | None = None
 
     @classmethod
     def of_scene(cls, scene: Scene) -> Answer:
@@ -109,6 +111,7 @@ class Answer:
             quantization_k=scene.quantization_k,
             facts=dict(scene.facts),
             assumptions=scene.assumptions,
+            edition=dict(scene.edition),
         )
 
     def to_bytes(self) -> bytes:
@@ -140,6 +143,7 @@ class Answer:
             quantization_k=self.quantization_k,
             facts={name: one_line(words) for name, words in (self.facts or {}).items()},
             assumptions=tuple(one_line(words) for words in self.assumptions),
+            edition={name: one_line(words) for name, words in (self.edition or {}).items()},
         )
 
 

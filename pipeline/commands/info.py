@@ -64,6 +64,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "quantity": scene.quantity,
         "acquired": scene.ref.acquired,
         "sensor": scene.sensor.name,
+        **scene.edition,
         "size_px": list(scene.grid.shape),
         "gsd_m": [round(value, 2) for value in scene.gsd_m] if np.isfinite(scene.gsd_m).all() else None,
         "crs": None if scene.grid.crs_wkt is None else crs_name(scene.grid.crs_wkt),

@@ -17,18 +17,20 @@ import pystac
 
 from pipeline.errors import DamagedProductError
 from pipeline.figures import FIGURES
-from pipeline.files import write_bytes, write_json
+from pipeline.files import read_small, write_bytes, write_json
 from pipeline.products.layout import (
     CATALOG,
     TABLE,
+    UNDATED,
     published_folders,
     recipe_folders,
 )
 from pipeline.products.records import read_record, read_records
+from pipeline.products.schemas import parse_object
 from pipeline.products.stac import item_files, make_item
 from pipeline.products.view_context import ViewContext
 from pipeline.scene import Record
-from pipeline.text import table_cell
+from pipeline.text import one_line, table_cell
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +43,13 @@ def write_item(context: ViewContext, record: Record) -> Path:
 
 
 def write_catalog(out: Path) -> Path:
-    """Rebuild `catalog.json` (STAC, links to every item) and `catalog.csv` (every record, flat).
+    """Rebuild `catalog.json` and `undated.json` (STAC) and `catalog.csv` (every record, flat).
 
-    Products and records of all recipes are listed; a damaged product is a row that says so.
+    Products and records of all recipes are listed; a damaged product is a row that says so, and no item.
+    STAC wants a time of every item. Of a scene without a date only the widest span is known, in which every
+    search in time would find it, so undated items have a catalog of their own, to which the other refers.
     """
-    catalog = pystac.Catalog(
+    dated = pystac.Catalog(
         id="thermal-sr",
         title="Super-resolved thermal scenes",
         description="Temperature in kelvin with uncertainty and quality flags, one item a scene and recipe.",
@@ -56,38 +60,56 @@ def write_catalog(out: Path) -> Path:
             }
         },
     )
+    undated = pystac.Catalog(
+        id="thermal-sr-undated",
+        title="Super-resolved thermal scenes without a date",
+        description="Of these it is not known when they were acquired: a search in time cannot find them.",
+    )
     rows: list[dict[str, object]] = []
     for recipe in recipe_folders(out):
         published: set[str] = set()
         for product in published_folders(recipe):
-            for item in item_files(product):
-                link = pystac.Link(
-                    rel="item",
-                    target=f"./{item.relative_to(out).as_posix()}",
-                    media_type="application/geo+json",
-                )
-                catalog.add_link(link)
-            row, digest = _product_row(out, product)
+            row, digest, items = _product_row(out, product)
+            for name, acquired in items:
+                target = f"./{product.relative_to(out).as_posix()}/{name}"
+                link = pystac.Link(rel="item", target=target, media_type="application/geo+json")
+                (dated if acquired else undated).add_link(link)
             published.add(digest)
             rows.append(row)
         records = read_records(out, recipe.name)
         rows += [_row(record) for record in records if record.ref.digest not in published]
+    if undated.get_links("item"):
+        dated.add_link(pystac.Link("related", f"./{UNDATED}", "application/json", undated.title))
     write_bytes(out / TABLE, _table(rows).encode())
+    write_json(out / UNDATED, _plain(undated))
+    return write_json(out / CATALOG, _plain(dated))
+
+
+def _plain(catalog: pystac.Catalog) -> dict[str, Any]:
     plain: dict[str, Any] = catalog.to_dict(include_self_link=False, transform_hrefs=False)
-    plain["links"] = [link for link in plain["links"] if link["rel"] != "root"]
-    return write_json(out / CATALOG, plain)
+    return plain | {"links": [link for link in plain["links"] if link["rel"] != "root"]}
 
 
-def _product_row(out: Path, product: Path) -> tuple[dict[str, object], str]:
-    """A product's row and the digest of its content."""
+def _product_row(out: Path, product: Path) -> tuple[dict[str, object], str, list[tuple[str, bool]]]:
+    """A product's row, the digest of its content, and its items by name: whether they have a date."""
     place = product.relative_to(out).as_posix()
     try:
         record = read_record(product)
+        items = [(item.name, _dated(item)) for item in item_files(product)]
     except DamagedProductError as error:
         log.warning("%s", error)
         row = {"recipe": PurePath(place).parts[0], "scene_id": product.name, "status": "damaged"}
-        return {**row, "reason": str(error), "product": place}, ""
-    return {**_row(record), "product": place}, record.ref.digest
+        return {**row, "reason": str(error), "product": place}, "", []
+    return {**_row(record), "product": place}, record.ref.digest, items
+
+
+def _dated(item: Path) -> bool:
+    """Whether a STAC item tells when its scene was acquired."""
+    try:
+        return not parse_object(read_small(item))["properties"].get("tsr:undated", False)
+    except (OSError, ValueError, LookupError, AttributeError) as error:
+        wrong = f"{item.parent.name}: {item.name} cannot be read: {one_line(error, 120)}"
+        raise DamagedProductError(wrong) from error
 
 
 def _row(record: Record) -> dict[str, object]:

@@ -28,6 +28,7 @@ from pipeline.times import from_iso
 MANIFEST = "MANIFEST.json"
 RECORD = "record.json"
 CATALOG = "catalog.json"
+UNDATED = "undated.json"
 TABLE = "catalog.csv"
 SCRATCH = ".scratch"
 NIGHTS = "nights"  # in it: how far the nights are that run here, and their logs

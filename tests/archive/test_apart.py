@@ -41,6 +41,7 @@ def test_a_scene_read_apart_is_the_scene(twin, tmp_path):
     here, there = read_scene(ref, settings), read_apart(ref, settings)
     np.testing.assert_array_equal(there.temperature, here.temperature)
     assert (there.grid, there.quantity, there.facts) == (here.grid, here.quantity, here.facts)
+    assert there.edition == here.edition
     assert (there.assumptions, there.quantization_k) == (here.assumptions, here.quantization_k)
     np.testing.assert_equal(there.gsd_m, here.gsd_m)
     assert repr(there.sensor) == repr(here.sensor)

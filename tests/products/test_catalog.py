@@ -167,12 +167,36 @@ def test_the_source_is_named_by_digest_and_not_by_folder(tmp_path):
 
 def test_the_catalog_links_every_item(tmp_path):
     products = [publish_one(tmp_path, scene_id=f"scene-{number}{number:07d}") for number in (1, 2)]
-    products.append(publish_one(tmp_path, scene_id="undated-33333333", acquired=None))
     path = write_catalog(tmp_path)
     catalog = pystac.Catalog.from_file(str(path))
     catalog.validate()
     assert {item.id for item in catalog.get_items()} == {f"{product.name}_x4" for product in products}
     assert all(link["href"].startswith("./") for link in json.loads(path.read_text())["links"])
+
+
+def found_in(catalog, since, until):
+    """Items as a search of the STAC API finds them: their time, or span of time, touches the wanted one."""
+    for item in catalog.get_items(recursive=True):
+        first, last = (item.properties.get(name) for name in ("start_datetime", "end_datetime"))
+        if (first or item.properties["datetime"]) <= until and (last or item.properties["datetime"]) >= since:
+            yield item.id
+
+
+def test_a_search_in_time_finds_no_scene_without_a_date(tmp_path):
+    publish_one(tmp_path, scene_id="dated-11111111", acquired="2023-07-02T08:06:44Z")
+    publish_one(tmp_path, scene_id="day-22222222", acquired="2023-07-31T00:00:00Z")
+    publish_one(tmp_path, scene_id="later-44444444", acquired="2024-07-31T10:00:00Z")
+    publish_one(tmp_path, scene_id="undated-33333333", acquired=None)
+    path = write_catalog(tmp_path)
+    july = ("2023-07-01T00:00:00Z", "2023-07-31T23:59:59Z")
+    assert set(found_in(pystac.Catalog.from_file(str(path)), *july)) == {
+        "dated-11111111_x4",
+        "day-22222222_x4",
+    }
+    (link,) = [link for link in json.loads(path.read_text())["links"] if link["rel"] == "related"]
+    undated = pystac.Catalog.from_file(str(tmp_path / link["href"]))
+    undated.validate()
+    assert [item.id for item in undated.get_items()] == ["undated-33333333_x4"]
 
 
 def rows_of(out):
@@ -216,6 +240,16 @@ def test_a_damaged_product_is_a_row_that_says_so(tmp_path):
     (product / "record.json").write_text("{")
     write_catalog(tmp_path)
     assert rows_of(tmp_path)["demo-0123abcd"]["status"] == "damaged"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"properties": 3}'])
+def test_a_damaged_item_is_said_and_the_rest_is_shown(tmp_path, content):
+    product, sound = publish_one(tmp_path), publish_one(tmp_path, scene_id="sound-11111111")
+    next(product.glob("*.stac.json")).write_text(content)
+    catalog = pystac.Catalog.from_file(str(write_catalog(tmp_path)))
+    assert [item.id for item in catalog.get_items()] == [f"{sound.name}_x4"]
+    row = rows_of(tmp_path)["demo-0123abcd"]
+    assert (row["status"], "demo-0123abcd_x4.stac.json cannot be read" in row["reason"]) == ("damaged", True)
 
 
 def test_the_catalog_can_be_made_again_and_is_the_same(tmp_path):

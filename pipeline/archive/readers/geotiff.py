@@ -37,7 +37,7 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
     """The one temperature band, in kelvin on its grid."""
     raster = load(ref, settings)
     words = f"{raster.description} {raster.tags.get('long_name', '')} {Path(ref.files[0]).stem}"
-    profile = Profile("names in the file", quantity=quantity_in_words(words))
+    profile = Profile("names in the file", quantity=quantity_in_words(words), words=raster.tags)
     return make_scene(ref, raster.stored(), raster.placement, profile, settings)
 
 

@@ -43,6 +43,7 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
     stored = raster.stored()
     key, band = landsat_sensor(path.name), _band(path)
     told = rule is not None and rule.units is not None
+    words = {}
     if stored.values.dtype.kind in "iu" and stored.units is None and not told:
         mtl = mtl_among([Path(file) for file in ref.files])
         if mtl is None:
@@ -50,7 +51,8 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
                 f"holds {stored.values.dtype.name} counts; kelvin needs the scene's MTL (..._MTL.txt) in the "
                 "same folder, or units, scale and offset in [[archive.products]]"
             )
-        constants = thermal_constants(read_mtl(mtl), band, key or "")
+        words = read_mtl(mtl)
+        constants = thermal_constants(words, band, key or "")
         facts = {**stored.facts, "units": "MTL", "scale": "MTL", "fill": "product profile"}
         fills = (0.0, *stored.fills)
         stored = replace(
@@ -58,7 +60,7 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
             fills=fills, facts=facts,
         )  # fmt: skip
     short = "B6" if band.startswith("B6") else band
-    profile = Profile("product profile", key, short, "brightness_temperature")
+    profile = Profile("product profile", key, short, "brightness_temperature", words)
     return make_scene(ref, stored, raster.placement, profile, settings)
 
 

@@ -126,7 +126,10 @@ def scene_of(
     )  # fmt: skip
     if turned:
         stored = replace(stored, values=stored.values.T, missing=None if missing is None else missing.T)
-    profile = Profile("attributes", _sensor_in_attributes(attributes(dataset)), None, quantity_of(variable))
+    told = attributes(dataset)
+    words = {name: text_of(told, name) for name in told}
+    words["long_name"] = text_of(attributes(variable), "long_name")
+    profile = Profile("attributes", _sensor_in_attributes(told), None, quantity_of(variable), words)
     return stored, placement, profile
 
 

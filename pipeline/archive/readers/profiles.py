@@ -57,7 +57,7 @@ class TiffProduct:
         found = self.name.search(path.stem)
         band = found.groupdict().get("band") if found else None
         sensor = self.sensor or landsat_sensor(path.name)
-        profile = Profile("product profile", sensor, band, "surface_temperature")
+        profile = Profile("product profile", sensor, band, "surface_temperature", raster.tags)
         return make_scene(ref, self._in_kelvin(raster.stored()), raster.placement, profile, settings)
 
     def _in_kelvin(self, stored: Stored) -> Stored:

@@ -150,6 +150,7 @@ def group_attributes(
         "provenance": json.dumps(plain_json(enhancement.provenance), sort_keys=True),
         "georeferenced": "true" if scene.grid.georeferenced else "false",
         "georeference_source": one_line(scene.facts.get("crs", "")),
+        **{name: one_line(words) for name, words in scene.edition.items()},
     }
     if institution:
         attributes["institution"] = institution

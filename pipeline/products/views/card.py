@@ -31,7 +31,7 @@ from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.view_context import CurvePoint, ViewContext
 from pipeline.products.views.overview import shrink, shrink_factor, store_reader
 from pipeline.products.views.palette import FLAG_COLORS, color_scale
-from pipeline.products.views.verdict import headline, number_lines
+from pipeline.products.views.verdict import described, headline, number_lines
 from pipeline.raster import bicubic, most_textured
 from pipeline.scene import FLAG_MEANINGS
 from pipeline.text import latin_line
@@ -120,13 +120,8 @@ def _draw(
 
 
 def _headline(figure: Figure, context: ViewContext) -> None:
-    enhancement, scene = context.enhancement, context.enhancement.scene
     verdict, good = headline(context)
     color = "#38761d" if good else "#b45f06"
-    spacing = max(scene.gsd_m)
-    sizes = f", {spacing:.4g} m to {spacing / enhancement.scale:.4g} m" if np.isfinite(spacing) else ""
-    quantity, when = scene.quantity.replace("_", " "), scene.ref.acquired or "undated"
-    described = f"{quantity}, {latin_line(scene.sensor.name)}, {when}, x{enhancement.scale}{sizes}"
     size = 22 if len(verdict) < 70 else 15
     lines: list[tuple[str, float, dict[str, Any]]] = [
         (
@@ -134,8 +129,8 @@ def _headline(figure: Figure, context: ViewContext) -> None:
             _HEIGHT_IN - 0.12,
             {"size": size, "weight": "bold", "color": color},
         ),
-        (scene.ref.scene_id, _HEIGHT_IN - 0.72, {"size": 12}),
-        (described, _HEIGHT_IN - 0.97, {"size": 12}),
+        (context.enhancement.scene.ref.scene_id, _HEIGHT_IN - 0.72, {"size": 12}),
+        (described(context), _HEIGHT_IN - 0.97, {"size": 12}),
     ]
     for words, top, looks in lines:
         figure.text(0.5, top / _HEIGHT_IN, words, ha="center", va="top", parse_math=False, **looks)

@@ -36,7 +36,7 @@ from pipeline.products.views.page_data import (
     piece_layers,
 )
 from pipeline.products.views.palette import FLAG_COLORS, color_scale
-from pipeline.products.views.verdict import headline
+from pipeline.products.views.verdict import described, headline
 from pipeline.scene import FLAG_MEANINGS
 from pipeline.text import one_line
 
@@ -82,7 +82,7 @@ def _data(context: ViewContext, dataset: xr.Dataset, limit_px: int) -> dict[str,
         "title": one_line(context.files.stem),
         "verdict": verdict,
         "good": good,
-        "about": _about(context),
+        "about": described(context),
         "scale": enhancement.scale,
         "shape": list(enhancement.grid.shape),
         "factor": factor,
@@ -159,14 +159,6 @@ def _degrees(grid: Grid) -> dict[str, Any] | None:
         "longitude": longitude.round(9).tolist(),
         "latitude": latitude.round(9).tolist(),
     }
-
-
-def _about(context: ViewContext) -> str:
-    scene, scale = context.enhancement.scene, context.enhancement.scale
-    spacing = max(scene.gsd_m)
-    sizes = f", {spacing:.4g} m to {spacing / scale:.4g} m" if math.isfinite(spacing) else ""
-    when = scene.ref.acquired or "undated"
-    return f"{scene.quantity.replace('_', ' ')}, {one_line(scene.sensor.name)}, {when}, x{scale}{sizes}"
 
 
 def _facts(context: ViewContext) -> list[tuple[str, str]]:

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from pipeline import figures
 from pipeline.figures import FIGURES, Value
 from pipeline.products.view_context import ViewContext
 from pipeline.text import latin_line
+
+
+def described(context: ViewContext) -> str:
+    """What the product is, in one line: temperature of what, whose, when, how much finer."""
+    scene, scale = context.enhancement.scene, context.enhancement.scale
+    told = scene.edition
+    words = " ".join(
+        f"{title}{told[name]}"
+        for title, name in (("", "source_level"), ("collection ", "source_collection"))
+        if name in told
+    )
+    when = scene.ref.acquired or "undated"
+    if "day_or_night" in told:
+        when += f" ({told['day_or_night']})"
+    spacing = max(scene.gsd_m)
+    sizes = f"{spacing:.4g} m to {spacing / scale:.4g} m" if math.isfinite(spacing) else ""
+    parts = (scene.quantity.replace("_", " "), scene.sensor.name, words, when, f"x{scale}", sizes)
+    return latin_line(", ".join(filter(None, parts)))
 
 
 def headline(context: ViewContext) -> tuple[str, bool]:

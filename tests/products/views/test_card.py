@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline.grid import Window
 from pipeline.products.views.card import write_card
-from pipeline.products.views.verdict import headline, number_lines
+from pipeline.products.views.verdict import described, headline, number_lines
 from pipeline.raster import bicubic
 from tests.products.known import field_k, make_context, make_enhancement
 
@@ -92,6 +92,20 @@ def test_it_is_drawn_whatever_is_known(tmp_path, curve):
 )
 def test_the_headline_is_no_better_than_the_self_test(tmp_path, figures, wanted):
     assert headline(make_context(make_enhancement(), tmp_path, figures=figures)) == wanted
+
+
+def test_a_product_is_described_in_one_line(tmp_path):
+    enhancement = make_enhancement()
+    told = {"day_or_night": "night", "source_level": "L2", "source_collection": "002"}
+    scene = replace(enhancement.scene, edition=told)
+    context = make_context(replace(enhancement, scene=scene), tmp_path)
+    assert described(context) == (
+        "surface temperature, ECOSTRESS PHyTIR, L2 collection 002, 2024-07-28T20:40:25Z (night), x4, "
+        "70 m to 17.5 m"
+    )
+    plain = replace(enhancement.scene, ref=replace(scene.ref, acquired=None), gsd_m=(np.nan, np.nan))
+    context = replace(context, enhancement=replace(enhancement, scene=plain))
+    assert described(context) == "surface temperature, ECOSTRESS PHyTIR, undated, x4"
 
 
 def test_an_alarm_is_written_over_the_card(tmp_path):
