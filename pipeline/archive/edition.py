@@ -104,16 +104,16 @@ def _by_the_sun(grid: Grid, acquired: str | None) -> str:
     """Day or night where the sun was up, or down, over corners, sides and middle alike; else ""."""
     if grid.crs_wkt is None or grid.transform is None or acquired is None or len(set(span(acquired))) > 1:
         return ""
-    rows, columns = (np.repeat([[0.0, 0.5, 1.0]], 3, axis=0) * size for size in grid.shape)
+    parts = (0.0, 0.5, 1.0)
+    pixels = [(grid.width * across, grid.height * down) for down in parts for across in parts]
     try:
         to_degrees = Transformer.from_crs(CRS.from_wkt(grid.crs_wkt), "OGC:CRS84", always_xy=True)
-        longitude, latitude = to_degrees.transform(*(grid.transform @ (columns, rows.T)))
+        places = [to_degrees.transform(*(grid.transform @ pixel)) for pixel in pixels]
     except ProjError:
         return ""
-    if not np.isfinite([longitude, latitude]).all():
+    if not np.isfinite(places).all():
         return ""
-    moment, places = from_iso(acquired), zip(longitude.flat, latitude.flat, strict=True)
-    elevations = [sun_position(moment, east, north)[0] for east, north in places]
+    elevations = [sun_position(from_iso(acquired), east, north)[0] for east, north in places]
     if min(elevations) > -_HORIZON_DEG:
         return "day"
     return "night" if max(elevations) < -_HORIZON_DEG else ""

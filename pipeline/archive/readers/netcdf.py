@@ -127,9 +127,9 @@ def scene_of(
     if turned:
         stored = replace(stored, values=stored.values.T, missing=None if missing is None else missing.T)
     told = attributes(dataset)
-    words = {name: text_of(told, name) for name in told}
-    words["long_name"] = text_of(attributes(variable), "long_name")
-    profile = Profile("attributes", _sensor_in_attributes(told), None, quantity_of(variable), words)
+    said = {name: text_of(told, name) for name in told}
+    said["long_name"] = text_of(attributes(variable), "long_name")
+    profile = Profile("attributes", _sensor_in_attributes(told), None, quantity_of(variable), said)
     return stored, placement, profile
 
 
