@@ -37,6 +37,9 @@ def turned(up: Upscaler, k: int) -> Upscaler:
         up: What to apply.
         k: 0 to 7, one of the eight transformations of the square: bit 0 flips the rows, bit 1 the
             columns, bit 2 then swaps the axes. 0 is `up` itself.
+
+    Raises:
+        ValueError: If `k` is outside 0 to 7.
     """
     if k not in TURNS:
         raise ValueError(f"k must be within 0 and 7, got {k}")
@@ -113,6 +116,9 @@ def blended(
         shift: Rows and columns by which the lattice of patches is shifted against the scene's first pixel.
         context_px: What a patch sees around itself and does not answer for. None takes the reach of `up`;
             0 is the original's way. None is 0 if `up` has no finite reach.
+
+    Raises:
+        ValueError: If a patch has no pixel or overlaps all of the next one.
     """
     if patch_px < 1 or not 0 <= overlap_fraction < 1:
         raise ValueError(
@@ -233,6 +239,9 @@ def combine(answers: Iterable[Plane], reduce: Reduce) -> tuple[Plane, Plane]:
 
     Returns:
         The answer and the standard deviation over the answers (0 if there is one), both float32.
+
+    Raises:
+        ValueError: If there is no answer.
     """
     kept: list[Plane] = []
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())

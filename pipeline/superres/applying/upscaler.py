@@ -85,7 +85,7 @@ class Upscaler:
         return hr if base is None else base + hr
 
     def added(self, piece: Piece) -> Plane:
-        """`apply`, its answer checked."""
+        """`apply`, its answer checked: ValueError where shape or dtype are not those that were promised."""
         hr = self.apply(piece)
         wanted = (piece.lr.shape[0] * self.scale, piece.lr.shape[1] * self.scale)
         if hr.shape != wanted or hr.dtype != np.float32:

@@ -1,7 +1,7 @@
 """Whether a scene's detail behaves at its own scale as it does one scale up.
 
 The self-test, and a network that learned from the scene alone, take it for granted: what held when the
-scene was degraded will hold when it is refined. The coarse octaves of a scene's spectrum foretell how much
+scene was degraded will hold when it is refined. The coarse octaves of a scene's spectrum tell how much
 detail its finest octave should hold. Far less means that the grid is finer than its sensor, far more that
 this octave holds a pattern that is not of the ground: then what was learned one scale up says little.
 

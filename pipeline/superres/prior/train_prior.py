@@ -32,6 +32,9 @@ def train_prior(
         device: Where to train.
         coarser: As in `prior_pairs`.
         progress: Told the scale, the steps done and the steps planned.
+
+    Raises:
+        ValueError: If no scene is large enough, or a training ends in an explosion.
     """
     weights, facts = {}, {}
     for scale in scales:

@@ -51,7 +51,11 @@ class Degrade:
 
     @classmethod
     def gaussian(cls, scale: int, psf_sigma_px: float) -> Degrade:
-        """A Gaussian PSF of `psf_sigma_px` LR pixels; 0 leaves the detector's average alone."""
+        """A Gaussian PSF of `psf_sigma_px` LR pixels; 0 leaves the detector's average alone.
+
+        Raises:
+            ValueError: If it is negative or not finite.
+        """
         if not (math.isfinite(psf_sigma_px) and psf_sigma_px >= 0):
             raise ValueError(f"psf_sigma_px must be zero or positive, got {psf_sigma_px}")
         sigma = psf_sigma_px * scale
@@ -63,7 +67,11 @@ class Degrade:
 
     @classmethod
     def cubic(cls, scale: int) -> Degrade:
-        """The anti-aliased bicubic reduction (a = -0.5) of image software; no sensor does this."""
+        """The anti-aliased bicubic reduction (a = -0.5) of image software; no sensor does this.
+
+        Raises:
+            ValueError: If the scale is odd.
+        """
         distance = np.abs(np.arange(-2 * scale, 2 * scale) + 0.5) / scale
         weights = keys_cubic(distance)
         taps = tuple((weights / weights.sum()).tolist())

@@ -62,9 +62,12 @@ class Domain:
 
 
 def choose_domain(scene: Scene, settings: DegradeSettings, reference_k: float) -> Domain:
-    """Radiance for a brightness temperature of known wavelength, kelvin otherwise; a setting decides alone.
+    """Radiance for a brightness temperature of known wavelength, kelvin otherwise; a setting overrides both.
 
-    A surface temperature is retrieved from several bands and emissivities: no one wavelength is its own.
+    A surface temperature is retrieved from several bands and emissivities, and has no one wavelength.
+
+    Raises:
+        UnusableInputError: If the setting asks for radiance and the wavelength is unknown.
     """
     wavelength_um = scene.sensor.wavelength_um
     known = math.isfinite(wavelength_um)

@@ -123,6 +123,9 @@ def train(
     Returns:
         The report. A training that explodes twice, or learns nothing, leaves the best weights it had,
         which may be those it started with.
+
+    Raises:
+        ValueError: If the number of steps is not filled in (`Recipe.resolved`).
     """
     if settings.steps is None:
         raise ValueError("train.steps is unset; resolve the recipe first")

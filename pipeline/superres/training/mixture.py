@@ -22,7 +22,7 @@ from pipeline.superres.training.state import Weights
 
 TILE_PX = 16  # of the scene: errors of pixels as near as this are not independent
 SHARE_SCATTER = 0.3  # of the best share from scene to scene
-# Of the share that held-out pixels ask for, per octave beyond x2: at x4 they praised steps that raised an
+# Of the share that held-out pixels ask for, per octave beyond x2: at x4 they were for steps that raised an
 # error by 8 %.
 OCTAVE_ERROR = 2.0
 
