@@ -97,7 +97,12 @@ def dispatch(todo: Sequence[SceneRef], settings: Settings, again: Mapping[str, s
 
 
 def scene_run(ref: SceneRef, settings: Settings, again: str = "") -> FlowRun:
-    """The scene's run on the server: the one that waits or works, else a new attempt."""
+    """The scene's run on the server: the one that waits or works, else a new attempt.
+
+    Raises:
+        SettingsError: The server has no such deployment.
+        RuntimeError: All attempts have ended without a product.
+    """
     parameters = {"ref": ref.to_json(), "settings": settings.model_dump(mode="json")}
     for attempt in range(1, ATTEMPTS):
         try:

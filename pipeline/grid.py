@@ -59,7 +59,11 @@ class Window:
 
 
 def tile_windows(shape: tuple[int, int], tile_px: int) -> list[Window]:
-    """Windows that cover (y, x) once each, row by row; the last of a row or column may be smaller."""
+    """Windows that cover (y, x) once each, row by row; the last of a row or column may be smaller.
+
+    Raises:
+        ValueError: If `tile_px` is below 1.
+    """
     if tile_px < 1:
         raise ValueError(f"tile_px must be at least 1, got {tile_px}")
     height, width = shape
@@ -108,14 +112,22 @@ class Grid:
         return self.transform is not None and self.transform.b == 0 and self.transform.d == 0
 
     def refine(self, scale: int) -> Grid:
-        """The grid with every pixel split into scale x scale; the outer corners do not move."""
+        """The grid with every pixel split into scale x scale; the outer corners do not move.
+
+        Raises:
+            ValueError: If `scale` is below 1.
+        """
         if scale < 1:
             raise ValueError(f"scale must be at least 1, got {scale}")
         transform = None if self.transform is None else self.transform @ Affine.scale(1.0 / scale)
         return replace(self, transform=transform, height=self.height * scale, width=self.width * scale)
 
     def coarsen(self, factor: int) -> Grid:
-        """The grid of whole blocks of factor x factor pixels; the upper left corner does not move."""
+        """The grid of whole blocks of factor x factor pixels; the upper left corner does not move.
+
+        Raises:
+            ValueError: If `factor` is below 1 or above the shorter side.
+        """
         if not 1 <= factor <= min(self.shape):
             raise ValueError(f"factor must be from 1 to {min(self.shape)}, got {factor}")
         transform = None if self.transform is None else self.transform @ Affine.scale(factor)

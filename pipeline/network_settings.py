@@ -71,7 +71,7 @@ def fields_of(name: str, size: str, attention: str) -> dict[str, Any]:
 
 
 def filled(settings: NetworkSettings, field: str) -> int:
-    """A field that a size sets (`Recipe.resolved`)."""
+    """A field that a size sets (`Recipe.resolved`); ValueError where it is not filled in."""
     value = getattr(settings, field)
     if value is None:
         raise ValueError(f"network.{field} is unset; resolve the recipe first")

@@ -53,8 +53,8 @@ class Discovery:
         refused: Files that look like input and cannot be scenes, with the reason.
         waiting: Path, without unprintable characters, and reason of files left for a later run.
         duplicates: Path, and the path that stands for it: the first with the same content.
-        left_out: Path and reason of files that are not wanted: outside `archive.since` and `until`, or an
-            older edition of an ECOSTRESS tile.
+        left_out: Path and reason of files that are not wanted: outside `archive.since` and `until`, larger
+            than `archive.max_file_gb`, or an older edition of an ECOSTRESS tile.
         known: Path to (bytes, latest change in ns, digest, time of acquisition), to be handed to the next
             `discover`; the time is "" where nothing tells it, and None where nobody looked.
         no_scenes: How many files are there by the ending of their names, which is none of a scene's; hidden

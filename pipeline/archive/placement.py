@@ -52,7 +52,11 @@ class Placement:
     assumptions: tuple[str, ...] = ()
 
     def with_rule(self, rule: ProductRule | None, shape: tuple[int, int]) -> Placement:
-        """The same place with the reference system and the transform or bounds of a person's rule."""
+        """The same place with the reference system and the transform or bounds of a person's rule.
+
+        Raises:
+            UnusableInputError: If they make no sense, or a reference system comes without a transform.
+        """
         if rule is None or (rule.crs is None and rule.transform is None and rule.bounds is None):
             return self
         source = f"[[archive.products]] {rule.pattern}"

@@ -47,7 +47,7 @@ class Plan:
         refused: (file, reason) of inputs that no reader can take, found now.
         waiting: (path, reason) of files left for a later run.
         duplicates: (path, path of the file with the same content that stands for it).
-        left_out: (path, reason) of files that are not wanted: outside the period, or an older edition.
+        left_out: (path, reason) of files not wanted: outside the period, too large, an older edition.
         no_scenes: How many files have names that are none of a scene's, by their ending.
         again: Why scenes of `todo` that have a product are to be done again, by scene_id.
         failed_before: What scenes of `todo` ended in the last time, where that was a failure.

@@ -82,7 +82,11 @@ def write_png(product: xr.Dataset, path: Path) -> None:
 
 
 def write_csv(product: xr.Dataset, path: Path) -> None:
-    """A row for every pixel with data: place, kelvin, uncertainty, flag."""
+    """A row for every pixel with data: place, kelvin, uncertainty, flag.
+
+    Raises:
+        UnusableInputError: If there are more than 5 million pixels.
+    """
     name = temperature_name(product)
     names = [name, f"{name}_uncertainty", FLAG_VARIABLE]
     if product[name].size > _LARGEST_TABLE:

@@ -29,7 +29,7 @@ _RECORD = TypeAdapter(Record)
 
 
 def parse_manifest(content: bytes) -> dict[str, Any]:
-    """A product's manifest."""
+    """A product's manifest; ValueError where it is none."""
     plain = parse_object(content)
     if not isinstance(plain.get("files"), dict):
         raise ValueError("lists no files")
@@ -38,7 +38,7 @@ def parse_manifest(content: bytes) -> dict[str, Any]:
 
 
 def parse_record(content: bytes) -> Record:
-    """A scene's record, without the provenance that a product's record has beside it."""
+    """A scene's record, without the provenance that a product's has beside it; ValueError if it is none."""
     plain = parse_object(content)
     plain.pop("provenance", None)  # kept beside the record, for people
     _checked(_RECORD.validate_python, plain)
@@ -49,7 +49,7 @@ def parse_record(content: bytes) -> Record:
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
-    """A JSON object."""
+    """A JSON object; ValueError where it is none."""
     try:
         plain = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -51,7 +51,7 @@ class Members:
         self.names = tuple(info.filename.removesuffix(".npy") for info in archive.infolist())
 
     def picture(self, name: str, kinds: str = "iuf") -> Shaped[NDArray[Any], "y x"]:
-        """A 2-D member of real numbers, in the machine's byte order."""
+        """A 2-D member of real numbers, in the machine's byte order; UnusableInputError where it is none."""
         values = self._read(name, self._max_pixels, kinds)
         if values.ndim == 3 and values.shape[0] == 1:
             values = values[0]
@@ -63,7 +63,7 @@ class Members:
         return values
 
     def coordinate(self, name: str) -> Shaped[NDArray[Any], ...]:
-        """A 1-D or 2-D member of real numbers."""
+        """A 1-D or 2-D member of real numbers; UnusableInputError where it is none."""
         return self._read(name, self._max_pixels, "iuf")
 
     def small(self, name: str) -> Any:

@@ -20,7 +20,7 @@ from pipeline.settings import ArchiveSettings
 
 
 class Reader(Protocol):
-    """What a reader offers, be it a module or a profile."""
+    """What a reader offers, a module or a profile; errors of all readers are named here."""
 
     def claims(self, path: Path) -> bool:
         """Whether the file is of this family, by its name and first bytes; OSError where storage refuses."""

@@ -42,7 +42,11 @@ def read(ref: SceneRef, settings: ArchiveSettings) -> Scene:
 
 
 def load(ref: SceneRef, settings: ArchiveSettings) -> Raster:
-    """The stored band of a scene's main file, chosen by its rule where there is one."""
+    """The stored band of a scene's main file, chosen by its rule where there is one, and its masks.
+
+    Raises:
+        UnusableInputError: As `read_geotiff`, or where a mask does not fit the band or is missing.
+    """
     path = Path(ref.files[0])
     rule = product_rule(path, settings)
     raster = read_geotiff(path, settings, rule)

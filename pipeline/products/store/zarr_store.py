@@ -118,7 +118,7 @@ def open_store(path: Path) -> xr.Dataset:
 
 
 def temperature_name(store: xr.Dataset) -> str:
-    """Name of the temperature variable in an opened store."""
+    """Name of the temperature variable in an opened store; DamagedProductError where it has none."""
     for name in about.STANDARD_NAMES.values():
         if name in store.data_vars:
             return name
