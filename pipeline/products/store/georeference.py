@@ -79,7 +79,7 @@ def crs_attributes(crs_wkt: str) -> dict[str, str]:
 
 
 def transform_terms(grid: Grid) -> tuple[float, ...]:
-    """The six terms a, b, c, d, e, f that map pixel corners (column, row) to (x, y); ValueError if unknown."""
+    """The six terms a, b, c, d, e, f that map pixel corners (column, row) to (x, y); ValueError if none."""
     if grid.transform is None:
         raise ValueError("a grid without a transform has no terms")
     return tuple(float(term) for term in tuple(grid.transform)[:6])
