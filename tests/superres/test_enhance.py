@@ -7,6 +7,7 @@ import torch
 from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.grid import Window, tile_windows
 from pipeline.radiometry import brightness_temperature, spectral_radiance
+from pipeline.recipe_files import load_prior
 from pipeline.scene import (
     FLAG_EDGE,
     FLAG_FALLBACK,
@@ -29,12 +30,18 @@ QUICK = (
     "recipe.network.blocks=1",
 )
 UNJUDGED = (*(word for word in QUICK if "validate_every" not in word), "recipe.gate.enabled=false")
+FROM_PRIOR = ("recipe.train.steps=10", "recipe.train.validate_every=5")
 BASE_ONLY = ("recipe.detail=none",)
 SENSOR_FIGURES = ("recipe.degrade.psf_sigma_px=0.4", "recipe.degrade.nedt_k=0")
 
 
 def recipe(*assignments):
     return load_settings(assignments=[*SENSOR_FIGURES, *assignments], environment={}).recipe
+
+
+def enhanced(scene, told):
+    """With the prior that the recipe names."""
+    return enhance(scene, told, device=CPU, prior=load_prior(told))
 
 
 def whole(enhancement):
@@ -164,10 +171,11 @@ CORNERS = {
 }
 
 
+@pytest.mark.parametrize("start", [QUICK, FROM_PRIOR], ids=["from nothing", "from the prior"])
 @pytest.mark.parametrize("name", CORNERS)
-def test_odd_scenes_end_as_a_product_that_keeps_the_contract(name):
+def test_odd_scenes_end_as_a_product_that_keeps_the_contract(name, start):
     lr = CORNERS[name]().astype(np.float32)
-    enhancement = enhance(scene_of(lr), recipe(*QUICK), device=CPU)
+    enhancement = enhanced(scene_of(lr), recipe(*start))
     pixels = whole(enhancement)
     assert_contract(pixels)
     np.testing.assert_array_equal(np.isfinite(pixels.temperature[::4, ::4]), np.isfinite(lr))
@@ -213,6 +221,31 @@ def test_a_training_that_explodes_ends_as_the_base():
     base = enhance(scene_of(lr), recipe(*BASE_ONLY), device=CPU)
     assert "training" in exploded.fallback
     np.testing.assert_array_equal(whole(exploded).temperature, whole(base).temperature)
+
+
+def test_a_training_that_explodes_leaves_the_prior_as_it_was():
+    _, lr = truth_and_lr(192, 4)
+    wild = recipe("recipe.train.learning_rate=1", "recipe.train.explosion_loss=0.0001", *FROM_PRIOR)
+    exploded = enhanced(scene_of(lr), wild)
+    assert "exploded" in exploded.provenance["network"]["training"]
+    plain = enhanced(scene_of(lr), recipe("recipe.detail=prior"))
+    np.testing.assert_array_equal(whole(exploded).temperature, whole(plain).temperature)
+
+
+@pytest.mark.parametrize(("scale", "kelvin"), [(2, 450), (2, 700), (4, 450), (4, 700)])
+def test_a_flat_hot_spot_that_overshoots_is_flagged_and_as_unsure_as_it_is_wrong(scale, kelvin):
+    truth = np.minimum(truth_and_lr(64 * scale, scale)[0], 310).astype(np.float32)
+    corner = 31 * scale
+    truth[corner : corner + 4, corner : corner + 4] = kelvin
+    lr = Degrade.gaussian(scale, 0.4)(truth).astype(np.float32)
+    pixels = whole(enhanced(scene_of(lr), recipe(f"recipe.scale={scale}", "recipe.preset=fast")))
+    error = np.abs(pixels.temperature - truth)
+    wrong = error > 20
+    assert wrong.sum() > 4  # no smooth answer is flat inside
+    assert np.isin(pixels.flag[wrong], (FLAG_OUT_OF_RANGE, FLAG_FALLBACK)).all()
+    assert pixels.flag[np.unravel_index(error.argmax(), error.shape)] == FLAG_OUT_OF_RANGE
+    assert (error[wrong] / pixels.uncertainty[wrong]).max() < 3.5
+    assert (error[wrong] < pixels.uncertainty[wrong]).mean() > 0.3
 
 
 def test_a_scene_without_a_valid_pixel_is_skipped():
