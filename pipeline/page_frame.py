@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.text import one_line
 
 
-def fill_page(room: str, name: str, *, title: str, data: Mapping[str, Any]) -> str:
+def fill_page(room: str, name: str, *, title: str, data: Mapping[str, Any], library: str = "") -> str:
     """A whole page as text.
 
     Args:
@@ -25,16 +25,18 @@ def fill_page(room: str, name: str, *, title: str, data: Mapping[str, Any]) -> s
         name: Of these three.
         title: Any words; shown as text.
         data: Plain JSON, which the script finds as `data`.
+        library: Name of a `.css` and a `.js` beside them that come first.
 
     Raises:
         ValueError: If the data hold a number that is not finite.
     """
+    names = [library, name] if library else [name]
     parts = {
         "TITLE": escape(one_line(title)),
-        "CSS": part("pipeline", "page_frame.css") + part(room, f"{name}.css"),
+        "CSS": part("pipeline", "page_frame.css") + "".join(part(room, f"{each}.css") for each in names),
         "BODY": part(room, f"{name}.html"),
         "DATA": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-        "SCRIPT": part("pipeline", "page_frame.js") + part(room, f"{name}.js"),
+        "SCRIPT": part("pipeline", "page_frame.js") + "".join(part(room, f"{each}.js") for each in names),
     }
     # In one pass: what is filled in is not looked into again.
     return re.sub("@([A-Z]+)@", lambda place: parts[place[1]], part("pipeline", "page_frame.html"))

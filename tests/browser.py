@@ -1,19 +1,22 @@
 """A real browser without a network, for pages that open from a file."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, sync_playwright
+
+BROWSER = "chromium-headless-shell"
+needs_browser = pytest.mark.skipif(shutil.which(BROWSER) is None, reason=f"{BROWSER} is not installed")
 
 
 @contextmanager
 def open_page(path: Path, *, hash_: str = "", scheme: str = "light", checked: bool = True) -> Iterator[Page]:
     """A page from the disk, ready; on leaving, nothing was asked of a network or said to the console."""
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path="/usr/bin/chromium-headless-shell", args=["--no-sandbox"]
-        )
+        browser = driver.chromium.launch(executable_path=f"/usr/bin/{BROWSER}", args=["--no-sandbox"])
         context = browser.new_context(
             viewport={"width": 1300, "height": 900}, color_scheme=scheme, offline=True
         )

@@ -1,4 +1,4 @@
-"""`series`: temperatures along time at a point or over a polygon, as a table."""
+"""`series`: temperatures along time at a point or over a polygon, as a table or a page."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ def series(
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Table to write; shown if not given.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Page to write, with a chart.")
+    ] = None,
     since: SinceOption = None,
     until: UntilOption = None,
     recipe: Annotated[
@@ -47,8 +50,9 @@ def series(
     """Tell temperatures along time at a point or over a polygon."""
     if (at is None) == (polygon is None):
         raise SettingsError("one of --at LON,LAT and --polygon FILE is wanted")
-    if csv is not None and csv.exists():
-        raise SettingsError(f"{csv} exists already; name another file with --csv")
+    for option, file in (("--csv", csv), ("--html", html)):
+        if file is not None and file.exists():
+            raise SettingsError(f"{file} exists already; name another file with {option}")
     from pipeline.desk.cube import open_products
     from pipeline.desk.series import mean_over, read_polygon, values_at
 
@@ -64,19 +68,27 @@ def series(
         most_sigma_k=mask_sigma,
     )
     found = values_at(cube, *point) if point is not None else mean_over(cube, area)
-    table = _table(found)
-    if csv is None:
-        typer.echo(table, nl=False)
-        return
-    csv.write_text(table, encoding="utf-8")
-    out_console.print(str(csv), highlight=False)
+    if csv is None and html is None:
+        typer.echo(_table(found), nl=False)
+    if csv is not None:
+        csv.write_text(_table(found), encoding="utf-8")
+        out_console.print(str(csv), highlight=False)
+    if html is not None:
+        from pipeline.desk.series_page import series_page
+
+        title = f"Temperature at {at}" if polygon is None else f"Mean temperature over {polygon.name}"
+        told = {"standard error at most, K": mask_sigma, "flags": mask_flags, "since": since, "until": until}
+        masks = [f"{words} {value}" for words, value in told.items() if value is not None]
+        about = "; ".join([f"Products in {out.resolve().name}", *masks])
+        html.write_text(series_page(found, title=title, about=about), encoding="utf-8")
+        out_console.print(str(html), highlight=False)
 
 
 def _table(found: xr.Dataset) -> str:
     """A line for every date, as comma-separated values."""
     first = ["time", "scene_id"]
     frame = found.to_dataframe().reset_index()
-    order = [*first, *(name for name in found.data_vars), "resampled", "product"]
+    order = [*first, *(name for name in found.data_vars), "day_or_night", "resampled", "product"]
     text: str = frame[order].to_csv(index=False, float_format="%.4f", date_format="%Y-%m-%dT%H:%M:%SZ")
     return text
 

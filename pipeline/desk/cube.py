@@ -86,8 +86,9 @@ def open_products(
         Dataset with dims (time, y, x): the temperature in kelvin and its uncertainty, float32 with NaN for
         no data, and the flags, uint8 with `no_data` outside a product. `time` is NaT for undated products.
         Along `time` lie `scene_id`, `product` (folder), `scene_pixel_px` (side of a pixel of the scene, in
-        pixels of the cube) and `resampled` (true where pixels were resampled);
-        along `time` and `area` (in scene pixels) `error_of_mean_k`, as the product's self-test found it.
+        pixels of the cube), `resampled` (true where pixels were resampled) and `day_or_night` ("" where it is
+        not known); along `time` and `area` (in scene pixels) `error_of_mean_k`, as the product's self-test
+        found it.
 
     Raises:
         DamagedProductError: The one product is damaged; of many it is named in a warning and left out.
@@ -211,6 +212,7 @@ def _on_grid(one: _Found, store: xr.Dataset, grid: GeoBox) -> xr.Dataset | None:
         "scene_id": ("time", [one.record.ref.scene_id]),
         "product": ("time", [one.folder.name]),
         "resampled": ("time", [offset is None]),
+        "day_or_night": ("time", [str(store.attrs.get("day_or_night", ""))]),
         "scene_pixel_px": ("time", [int(store.attrs["sr_scale_factor"]) * pixel_side(theirs, grid)]),
         "area": list(AREA_ERRORS),
         "error_of_mean_k": (("time", "area"), [_errors_of_means(variables[f"{name}_uncertainty"])]),

@@ -193,4 +193,5 @@ def _error(known: dict[int, float], whole: int, own_k: float) -> tuple[float, st
 
 
 def _along_time(cube: xr.Dataset) -> dict[str, Any]:
-    return {name: ("time", cube[name].values) for name in ("time", "scene_id", "product", "resampled")}
+    names = ("time", "scene_id", "product", "resampled", "day_or_night")
+    return {name: ("time", cube[name].values) for name in names}

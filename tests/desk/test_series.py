@@ -1,6 +1,7 @@
 """Values along time: the pixel at a point, the mean over an area, and how wrong it may be."""
 
 import csv
+import importlib.util
 import io
 import json
 from dataclasses import replace
@@ -15,8 +16,10 @@ from typer.testing import CliRunner
 from flows.cli import app
 from pipeline.desk.cube import open_products
 from pipeline.desk.series import mean_over, read_polygon, values_at
+from pipeline.desk.series_page import series_page
 from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.products.publish import publish
+from tests.browser import needs_browser, open_page
 from tests.products.known import UTM, make_enhancement, manifest_of, stage_product
 
 # Of odc-geo, which hands GDAL pieces without a place while it resamples them.
@@ -35,7 +38,9 @@ def out(tmp_path_factory):
         ("2024-08-01T00:00:00Z", "1123abcd", {}),
     ):
         enhancement = make_enhancement((UTM, ORIGIN), acquired=day, scene_id=f"demo-{digest}", holes=False)
-        enhancement = replace(enhancement, figures=figures)
+        told = {"day_or_night": "night"} if figures else {}
+        scene = replace(enhancement.scene, edition=told)
+        enhancement = replace(enhancement, scene=scene, figures=figures)
         staging, final = stage_product(out, enhancement)
         publish(staging, final, manifest_of(enhancement))
     return out
@@ -156,6 +161,48 @@ def test_the_command_writes_a_table_with_a_line_for_every_date(out, cube, tmp_pa
     shown = series(out, "--at", f"{longitude},{latitude}", "--since", "2024-08-01").splitlines()
     assert len(shown) == 2
     assert shown[1].startswith("2024-08-01T00:00:00Z,demo-1123abcd,")
+
+
+@needs_browser
+def test_the_page_shows_the_table_s_numbers_and_every_key_reaches_a_date(out, tmp_path):
+    longitude, latitude = TO_DEGREES.transform(400500, 5299000)
+    files = ("--csv", tmp_path / "a.csv", "--html", tmp_path / "a.html")
+    series(out, "--at", f"{longitude},{latitude}", "--flags", "0,3", *files)
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    wanted = [f"{float(line['kelvin']):.2f} K ± {float(line['error_k']):.2f} K" for line in lines]
+    with open_page(tmp_path / "a.html") as browser:
+        assert wanted[1] in browser.locator("#readout").inner_text()
+        browser.locator("#chart").focus()
+        browser.keyboard.press("ArrowLeft")
+        told = browser.locator("#readout").inner_text()
+        assert wanted[0] in told
+        assert ("night" in told, lines[0]["scene_id"] in told) == (True, True)
+        over = browser.locator(".u-over")
+        over.hover(position={"x": over.bounding_box()["width"] - 20, "y": 40})
+        assert wanted[1] in browser.locator("#readout").inner_text()
+        browser.locator("#unit").select_option("C")
+        cells = browser.locator("#rows tr").nth(0).locator("td").all_inner_texts()
+        assert cells[:4] == [lines[0]["time"], f"{float(lines[0]['kelvin']) - 273.15:.2f}", "0.10", "night"]
+        assert browser.evaluate("document.querySelector('canvas').width") > 300
+
+
+@needs_browser
+@pytest.mark.skipif(importlib.util.find_spec("axe_playwright_python") is None, reason="axe is not installed")
+def test_words_stay_words_on_the_page_and_an_audit_finds_nothing(cube, tmp_path):
+    from axe_playwright_python.sync_playwright import Axe
+
+    evil = "<script>document.title='taken'</script>\"'\u202e\n"
+    found = mean_over(cube, TO_DEGREES.transform_bounds(400000, 5299000, 400490, 5299490))
+    names = np.array([evil, "b"], dtype=object)
+    found = found.assign_coords(scene_id=("time", names), time=[found.time.values[0], np.datetime64("NaT")])
+    (tmp_path / "a.html").write_text(series_page(found, title=evil, about=evil), encoding="utf-8")
+    for scheme in ("light", "dark"):
+        with open_page(tmp_path / "a.html", scheme=scheme, checked=False) as browser:
+            assert "<script>" in browser.title()
+            assert "<script>document.title" in browser.locator("#rows").inner_text()
+            assert "1 without a date" in browser.locator("#legend").inner_text()
+            problems = Axe().run(browser).response["violations"]
+        assert [(one["id"], one["impact"]) for one in problems] == []
 
 
 def test_mistakes_are_said_in_a_line(out, tmp_path):

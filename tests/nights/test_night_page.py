@@ -1,6 +1,5 @@
 """The page of a night in a real browser: counts add up, words stay words, ten thousand rows stay usable."""
 
-import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -12,12 +11,9 @@ from pipeline.output_settings import OutputSettings
 from pipeline.products.publish import publish
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
-from tests.browser import open_page
+from tests.browser import needs_browser, open_page
 from tests.products.known import make_enhancement, manifest_of, stage_product
 
-needs_browser = pytest.mark.skipif(
-    shutil.which("chromium-headless-shell") is None, reason="chromium-headless-shell is not installed"
-)
 HOSTILE = "<script>document.title='taken'</script> \"quoted\" \u202egnp"
 
 

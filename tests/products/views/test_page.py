@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,9 @@ from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.views import page
 from pipeline.products.views.page_data import around, notable_places, overview_layers, pack_kelvin
 from pipeline.scene import FLAG_MEANINGS
-from tests.browser import open_page
+from tests.browser import needs_browser, open_page
 from tests.products.known import make_context, make_enhancement
 
-needs_browser = pytest.mark.skipif(
-    shutil.which("chromium-headless-shell") is None, reason="chromium-headless-shell is not installed"
-)
 EVIL = "<script>document.title='taken'</script>\"'\u202egnp"
 
 
