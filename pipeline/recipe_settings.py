@@ -213,9 +213,7 @@ class TrainSettings(Branch):
         description="Numbers that the network's body computes with, on every machine; its last layer and all "
         "sums stay float32. off: float32 throughout.",
     )
-    validate_every: Annotated[int, HELD_OUT] = Field(
-        50, ge=1, description="Steps between validations on patches that judge."
-    )
+    validate_every: Annotated[int, HELD_OUT] = Field(50, ge=1, description="Steps between validations.")
     patience_fraction: Annotated[float, HELD_OUT] = Field(
         0.5, gt=0, le=1, description="Stop after this share of the steps without gain."
     )

@@ -1,7 +1,7 @@
 """A prior from archives: read every scene, leave out every place in turn, train, score, write.
 
-What is shipped with the project was made with this, by `tests/benchmarks/train_prior.py`; its card names what
-fed it.
+What is shipped with the project was made with this, by `tests/benchmarks/train_prior.py`; its card names the
+scenes that taught it.
 """
 
 from __future__ import annotations

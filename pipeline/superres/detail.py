@@ -117,7 +117,7 @@ def _finer_versions(prepared: Prepared, recipe: Recipe, device: torch.device) ->
     """What the smaller enlargements make of the scene, each learned from those before it as well.
 
     They are made of what a training may see: pixels that are held out are none of theirs. Gradual increase
-    of the factor, as Shocher et al. 2018, "Zero-Shot" Super-Resolution using Deep Internal Learning.
+    of the enlargement, as Shocher et al. 2018, "Zero-Shot" Super-Resolution using Deep Internal Learning.
     """
     held_out = held_out_blocks(prepared.lr.shape, recipe.seed) & recipe.gate.enabled
     seen = prepared.valid & ~held_out

@@ -123,7 +123,7 @@ def open_npz(path: Path, settings: ArchiveSettings) -> Iterator[Members]:
     except _DAMAGE as error:
         raise UnusableInputError(f"is a damaged .npz ({shortened(error, 80)})") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a seek to where the directory lied about
+        if error.errno != errno.EINVAL:  # a seek to a place that the directory states wrongly
             raise
         raise UnusableInputError("is a damaged .npz: its directory points nowhere") from error
     except (ValueError, TypeError, KeyError, OverflowError, SyntaxError, MemoryError, TokenError) as error:

@@ -38,7 +38,7 @@ TOLERATED = 0.95  # of the noise may remain
 
 @dataclass(frozen=True)
 class Projection:
-    """Makes an answer consistent with its scene; pure, finite reach, blind to what lies under the mask.
+    """Makes an answer consistent with its scene; pure, of finite reach, independent of masked pixels.
 
     Attributes:
         degrade: The forward model.

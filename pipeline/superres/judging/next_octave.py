@@ -3,7 +3,7 @@
 The self-test sees errors one scale up, and those of the published scale were 0.3 to 5 times as large as its
 error model then says. The surprise: the size of its errors helps little to know which. What helps is the
 contrast within the scene's finest blocks, how it compares with that of the scene at half its resolution, and
-the slope of the spectrum. The weights were fitted on real scenes of 18 places and judged with each place left
+the slope of the spectrum. The weights were fitted on real scenes of 18 places and tested with each place left
 out in turn (`tests/benchmarks/coverage.py`).
 """
 

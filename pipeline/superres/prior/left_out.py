@@ -115,14 +115,14 @@ def apply_prior(
 def apply_network(
     network: DetailNetwork, lr: Float32[NDArray[np.float32], "y x"], base: Base
 ) -> Float32[NDArray[np.float32], "fine_y fine_x"]:
-    """(y, x) kelvin without gaps, enlarged: the mean over the eight transformations, without projection."""
+    """(y, x) kelvin without holes, enlarged: the mean over the eight transformations, without projection."""
     up = network_upscaler(network, base=base, device=torch.device("cpu"))
     ways = passes(up, InferSettings(), np.random.default_rng(0))
     return compute_passes(ways, lr, Window(0, 0, *lr.shape), "mean")[0]
 
 
 def scored_square(scene: PriorScene, scale: int) -> Coarse | None:
-    """The largest square without gaps among `SQUARES_PX`, and of those the one with the steepest gradients.
+    """The largest square without holes among `SQUARES_PX`, and of those the one with the steepest gradients.
 
     Kelvin, from the scene as its sensor sees it: a finer grid is halved through the sensor's blur first.
     """

@@ -36,7 +36,7 @@ LEAST_WEIGHT = 0.02  # share of pixels that count, below which nothing is learne
 
 @dataclass(frozen=True)
 class PriorScene:
-    """A scene that a prior learns from, or that judges it.
+    """A scene that a prior learns from, or is scored on.
 
     Attributes:
         name: For the card.
@@ -124,7 +124,7 @@ class PriorPairs:
         places: The levels of every scene of every place.
         sigma: Typical RMS of the missing detail, in units of a scene's own.
         settings: Noise and patches.
-        validation: None: scenes left out of the prior judge it.
+        validation: None: a prior is scored on scenes left out of it.
     """
 
     places: tuple[tuple[tuple[PriorLevel, ...], ...], ...]

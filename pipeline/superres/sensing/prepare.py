@@ -110,7 +110,7 @@ class Prepared:
         return self.degrade.scale
 
     def at_scale(self, scale: int) -> Prepared:
-        """The same scene, to be enlarged by another factor."""
+        """The same scene, for another enlargement."""
         return dataclasses.replace(self, degrade=self.blur.at(scale))
 
 

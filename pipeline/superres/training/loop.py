@@ -39,7 +39,7 @@ class Pairs(Protocol):
 
     @property
     def validation(self) -> Sequence[Batch]:
-        """Batches that judge and are never learned from; may be empty."""
+        """Batches that validate and are never learned from; may be empty."""
 
     def batch(self, generator: np.random.Generator) -> Batch:
         """Patches of one step."""
@@ -112,7 +112,7 @@ def train(
 
     Args:
         network: Its units must be set (`calibrate`); losses are counted in its `unit * sigma`.
-        pairs: Patches to learn from and to be judged by.
+        pairs: Patches to learn from and to be validated by.
         settings: Steps, rates, losses, guards.
         seed: Of the draws. Same seed, same pairs, same weights on a CPU, whatever its number of threads.
         device: Where to train.
@@ -189,7 +189,7 @@ def look(before: TrainState, state: TrainState, settings: TrainSettings) -> Trai
 def validate(
     state: TrainState, network: DetailNetwork, batches: Sequence[Batch], settings: TrainSettings
 ) -> TrainState:
-    """The state after its averaged weights were judged on held-out patches; the best ones are kept."""
+    """The state after its averaged weights were validated on held-out patches; the best are kept."""
     if not batches:
         return state
     error = validation_loss(network, state.averaged, batches)

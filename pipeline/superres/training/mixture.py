@@ -35,7 +35,7 @@ def settle_between(
     Args:
         network: Trained; changed in place.
         start: As it was before.
-        held_out: What judges; without it the trained weights stay.
+        held_out: What decides; without it the trained weights stay.
         usual: The share that other scenes like this one ask for.
     """
     before = {name: weight.detach().to(network.unit.device) for name, weight in start.named_parameters()}

@@ -70,7 +70,7 @@ class ScenePairs:
     Attributes:
         scale: Linear enlargement.
         levels: To draw patches from.
-        validation: What judges and is never learned from.
+        validation: What validates and is never learned from.
         unit: RMS of the scene's detail, in working units.
         sigma: RMS of the detail missing from the bases, in units of `unit`.
         settings: How patches are drawn.
@@ -151,8 +151,8 @@ def make_pairs(
         settings: Pyramid, patches, augmentation.
         generator: All randomness of the pyramid: phases and noise.
         noise: NEdT in the units of `temperature`; levels get 0.5 to 2 times as much.
-        held_out: True where training must never look; those pixels judge it. Without them nothing does, but
-            the original recipe is judged by patches that it also learns from.
+        held_out: True where training must never look; those pixels validate it. Without them nothing does, but
+            the original recipe is validated by patches that it also learns from.
         finer: Finer versions of the scene, and where they count: further levels of the pyramid.
         with_scene: Whether batches hold patches of the scene itself too, for a loss by consistency.
 
