@@ -151,7 +151,7 @@ def make_pairs(
         settings: Pyramid, patches, augmentation.
         generator: All randomness of the pyramid: phases and noise.
         noise: NEdT in the units of `temperature`; levels get 0.5 to 2 times as much.
-        held_out: True where training must never look; those pixels validate it. Without them nothing does, but
+        held_out: True where training must never look; those pixels validate it. Without them none do, but
             the original recipe is validated by patches that it also learns from.
         finer: Finer versions of the scene, and where they count: further levels of the pyramid.
         with_scene: Whether batches hold patches of the scene itself too, for a loss by consistency.
