@@ -195,6 +195,18 @@ _ALL = (
     ),
     Figure("gain_fitted", "ratio", "The gain that fits the self-test best."),
     Figure("gain_error", "ratio", "Standard error of the fitted gain."),
+    Figure(
+        "selftest_pixels",
+        "count",
+        "Pixels compared in the self-test; of a large scene, a sample.",
+        on_card=False,
+    ),
+    Figure(
+        "selftest_rmse_error_k",
+        "K",
+        "Standard error of the self-test's RMS error, told by a large scene's sample.",
+        on_card=False,
+    ),
     Figure("selftest_tiles", "count", "Tiles of the self-test that fitted the gain."),
     Figure("selftest_bicubic_rmse_k", "K", "RMS error of bicubic in the self-test."),
     Figure("selftest_base_rmse_k", "K", "RMS error of the base in the self-test."),

@@ -129,7 +129,6 @@ def _fill(target: Any, values: xr.DataArray | zarr.Array[Any]) -> None:
 
 def _profile(band: _Band) -> dict[str, Any]:
     """Of the staged file: a plain tiled GeoTIFF, sparse and quick to write, deleted afterwards."""
-    floats = band.values.dtype.kind == "f"
     profile: dict[str, Any] = {
         "driver": "GTiff",
         "dtype": band.values.dtype.name,
@@ -141,9 +140,6 @@ def _profile(band: _Band) -> dict[str, Any]:
         "tiled": True,
         "blockxsize": BLOCK_PX,
         "blockysize": BLOCK_PX,
-        "compress": "zstd",
-        "zstd_level": 1,
-        "predictor": 3 if floats else 2,
         "bigtiff": "IF_SAFER",
         "sparse_ok": True,
     }

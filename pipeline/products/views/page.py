@@ -29,6 +29,7 @@ from pipeline.products.view_context import ViewContext
 from pipeline.products.views.page_data import (
     Layers,
     around,
+    likely_bytes,
     measured_layer,
     notable_places,
     overview_layers,
@@ -58,6 +59,8 @@ def write_page(store: Path, context: ViewContext) -> list[Path]:
         return []
     with open_store(store) as dataset:
         for limit_px in _LIMITS_PX:
+            if limit_px != _LIMITS_PX[-1] and likely_bytes(context, dataset, limit_px) > LARGEST_BYTES:
+                continue
             page = _page(context, dataset, limit_px)
             if len(page) <= LARGEST_BYTES:
                 break

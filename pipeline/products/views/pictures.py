@@ -41,6 +41,7 @@ from pipeline.text import latin_line
 
 NARROWEST_PX = 360  # a legend needs this much room
 OVERVIEW_PX = 1024  # side of a comparison's panels where the scenes do not fit at full size
+PNG_LEVEL = 3  # half the seconds of 6, and files of the same size
 _ZOOM = 2  # of the comparison's detail
 
 
@@ -154,4 +155,4 @@ def _save(
     words.add_text("Title", latin_line(title))
     image = Image.fromarray(picture)  # one byte a pixel; the palette makes it indices
     image.putpalette(palette_bytes(colors))
-    image.save(path, transparency=0, pnginfo=words)
+    image.save(path, transparency=0, pnginfo=words, compress_level=PNG_LEVEL)

@@ -26,7 +26,6 @@ from pipeline.superres.judging.scale_alarm import scale_invariance
 from pipeline.superres.judging.selftest import (
     FittedGain,
     fit_gain,
-    inner_pixels,
     self_test,
     skill_figures,
 )
@@ -83,10 +82,9 @@ def assess(
     gain = _decide(fitted, recipe, detail, at_x2=at_x2, record=record, alarmed=alarmed)
     if test is not None:
         test = test.at(gain.value)
-    if test is not None and detail.held_out is not None and gain.value == 0:
+    if test is not None and test.inner is not None and gain.value == 0:
         # Without the network every inner pixel may test the base, not only those held out from training.
-        inner = np.isfinite(test.truth) & inner_pixels(prepared, test.truth.shape)
-        test = dataclasses.replace(test, compared=inner)
+        test = dataclasses.replace(test, compared=test.inner)
     octaves = None if slope is None else find_octaves(prepared.lr, prepared.valid, slope)
     errors = fit_errors(test, prepared.noise).carry(octaves, prepared.scale, contrast[prepared.valid])
     if scales.alarm:

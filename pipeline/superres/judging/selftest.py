@@ -16,8 +16,10 @@ from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from pipeline.grid import Window
 from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.bases.base import bicubic
+from pipeline.superres.judging.sample import sample_figures, sample_windows
 from pipeline.superres.sensing.holes import fill_nearest, near_border, near_missing
 from pipeline.superres.sensing.prepare import Prepared
 
@@ -43,6 +45,8 @@ class SelfTest:
         activity: Local contrast of the degraded scene, enlarged; what uncertainty is counted in.
         compared: True where answers are compared: measured, away from borders and holes, never trained on.
         gain: Of `product`.
+        inner: As `compared`, but where a training looked, too; None where none did.
+        windows: Pieces of the scene that lie side by side; one is all of it.
     """
 
     truth: Plane
@@ -52,6 +56,8 @@ class SelfTest:
     activity: Plane
     compared: Mask
     gain: float = 1.0
+    inner: Mask | None = None
+    windows: int = 1
 
     @cached_property
     def base(self) -> Plane:
@@ -97,23 +103,37 @@ def self_test(
         held_out: True where training never looked; None if nothing was trained on this scene.
 
     Returns:
-        None where the scene is too small to be degraded.
+        None where the scene is too small to be degraded. Of a large scene a sample is tested.
     """
-    scale = prepared.scale
-    height, width = (size // scale * scale for size in prepared.lr.shape)
+    windows = sample_windows(prepared.valid, generator)
+    tests = [_test_window(method, prepared, window, generator, held_out) for window in windows]
+    known = [test for test in tests if test is not None]
+    return _side_by_side(known) if known else None
+
+
+def _test_window(
+    method: Method, prepared: Prepared, window: Window, generator: np.random.Generator, held_out: Mask | None
+) -> SelfTest | None:
+    """The test of a window, as if it were a scene of its own."""
+    scale, seen_by = prepared.scale, prepared.degrade
+    height, width = (size // scale * scale for size in (window.height, window.width))
     if min(height, width) // scale < MIN_SIDE_PX:
         return None
-    truth, valid = prepared.lr[:height, :width], prepared.valid[:height, :width]
-    seen = prepared.degrade(np.where(valid, truth, np.float32(np.nan)))
+    cut = dataclasses.replace(window, height=height, width=width).slices
+    truth, valid = prepared.lr[cut], prepared.valid[cut]
+    seen = seen_by(np.where(valid, truth, np.float32(np.nan)))
     if not np.isfinite(seen).any():
         return None
     coarse = fill_nearest(seen + generator.normal(0.0, prepared.noise, seen.shape).astype(np.float32))
     picture = Picture.of(coarse, np.isfinite(seen))
     parts = method.parts(picture, picture.window)
     whole = valid.reshape(height // scale, scale, width // scale, scale).all(axis=(1, 3))
-    compared = valid & np.repeat(np.repeat(whole, scale, 0), scale, 1) & ~near_border(valid.shape, 2 * scale)
+    away = ~near_border(valid.shape, 2 * scale)
+    compared, inner = valid & np.repeat(np.repeat(whole, scale, 0), scale, 1) & away, None
     if held_out is not None:
-        compared &= held_out[:height, :width]
+        compared &= held_out[cut]
+        near_hole = near_missing(prepared.valid[window.slices], scale)[:height, :width]
+        inner = valid & ~near_hole & away
 
     def recover(gain: float) -> Plane:
         return method.finish(Picture.of(coarse, picture.valid, gain), parts).hr
@@ -125,14 +145,25 @@ def self_test(
         spread=parts.spread,
         activity=enlarge_smoothly(activity(coarse), scale),
         compared=compared,
+        inner=inner,
     )
 
 
-def inner_pixels(prepared: Prepared, shape: tuple[int, int]) -> Mask:
-    """Measured pixels away from borders and holes, on the first `shape` pixels of the scene."""
-    height, width = shape
-    near_hole = near_missing(prepared.valid, prepared.scale)[:height, :width]
-    return prepared.valid[:height, :width] & ~near_hole & ~near_border(shape, 2 * prepared.scale)
+def _side_by_side(tests: list[SelfTest]) -> SelfTest:
+    """The tests of a scene's windows as one."""
+    if len(tests) == 1:
+        return tests[0]
+    inner = [test.inner for test in tests if test.inner is not None]
+    return SelfTest(
+        truth=np.hstack([test.truth for test in tests]),
+        bicubic=np.hstack([test.bicubic for test in tests]),
+        recover=lambda gain: np.hstack([test.recover(gain) for test in tests]),
+        spread=np.hstack([test.spread for test in tests]),
+        activity=np.hstack([test.activity for test in tests]),
+        compared=np.hstack([test.compared for test in tests]),
+        inner=np.hstack(inner) if inner else None,
+        windows=len(tests),
+    )
 
 
 def activity(lr: Plane, window_px: int = 5) -> Plane:
@@ -205,6 +236,7 @@ def skill_figures(test: SelfTest) -> Mapping[str, float | None]:
         "selftest_bias_k": float((test.product - test.truth)[test.compared].mean(dtype=np.float64)),
         "selftest_skill_vs_bicubic": 1 - rmse / smooth if smooth > 0 else 0.0,
         "selftest_skill_vs_base": 1 - rmse / base if base > 0 else 0.0,
+        **sample_figures(test.product, test.truth, test.compared, test.windows),
     }
 
 

@@ -10,8 +10,14 @@ import pytest
 from pyproj import Transformer
 
 from pipeline.products.store.zarr_store import open_store, temperature_name
-from pipeline.products.views import page
-from pipeline.products.views.page_data import around, notable_places, overview_layers, pack_kelvin
+from pipeline.products.views import page, page_data
+from pipeline.products.views.page_data import (
+    around,
+    measured_layer,
+    notable_places,
+    overview_layers,
+    pack_kelvin,
+)
 from pipeline.scene import FLAG_MEANINGS
 from tests.browser import needs_browser, open_page
 from tests.products.known import make_context, make_enhancement
@@ -55,6 +61,25 @@ def test_codes_are_a_hundredth_of_a_kelvin():
 
 def test_a_span_that_does_not_fit_gets_a_larger_step():
     assert pack_kelvin(np.array([[100.0, 3000.0]], np.float32))["step_k"] > 0.04
+
+
+@pytest.mark.parametrize("limit_px", [768, 256])
+def test_how_many_bytes_a_page_takes_is_told_by_a_piece_of_it(tmp_path, monkeypatch, limit_px):
+    context = make_context(make_enhancement(shape=(160, 130)), tmp_path)
+    monkeypatch.setattr(page_data, "SAMPLE_PX", 120)
+    with open_store(context.files.store) as dataset:
+        told = page_data.likely_bytes(context, dataset, limit_px)
+        layers, _ = overview_layers(context, dataset, limit_px)
+    kelvin = (layers.product, layers.bicubic, layers.uncertainty, measured_layer(context, limit_px)[0])
+    assert told == pytest.approx(sum(len(pack_kelvin(each)["bytes"]) for each in kelvin), rel=0.3)
+
+
+def test_sizes_that_are_hopeless_are_not_tried(context, monkeypatch, tmp_path):
+    tried = []
+    monkeypatch.setattr(page, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(page, "_page", lambda _context, _dataset, limit_px: tried.append(limit_px) or b"")
+    page.write_page(context.files.store, make_context(make_enhancement(shape=(30, 26)), tmp_path))
+    assert tried == [512]
 
 
 @needs_browser
