@@ -15,6 +15,7 @@ A prior is never judged on a place that fed it: `--priors DIR` holds the left-ou
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -30,7 +31,7 @@ import torch
 
 from pipeline.grid import Grid, Window
 from pipeline.recipe_files import load_prior
-from pipeline.scene import Scene, SceneRef, Sensor
+from pipeline.scene import Enhancement, Scene, SceneRef, Sensor
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import Base, back_project, bicubic, fit_base
 from pipeline.superres.bases.projection import Projection
@@ -85,22 +86,47 @@ def tikhonov_bench(case: Case) -> np.ndarray:
     return classic.tikhonov_auto(case.lr, theirs, nedt=case.nedt_k)
 
 
+def enhanced(case: Case, *assignments: str, sigma_factor: float = 1.0) -> Enhancement:
+    """The product's own method on the scene; blur and noise are told to it."""
+    told = [
+        f"recipe.scale={case.degrade.scale}",
+        f"recipe.degrade.nedt_k={case.nedt_k}",
+        f"recipe.prior={case.prior}",
+        *blur(case.degrade, sigma_factor),
+    ]
+    recipe = load_settings(assignments=[*told, *assignments], environment={}).recipe
+    ref = SceneRef("referee-00000000", "npz", ("referee.npz",), "0" * 64)
+    sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "told by the referee")
+    scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *case.lr.shape), case.lr)
+    return enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe))
+
+
 def whole_product(*assignments: str, sigma_factor: float = 1.0) -> Method:
-    """The product's own method from scene to pixels, as `enhance` gives it; blur and noise are told to it."""
+    """The product from scene to pixels."""
 
     def method(case: Case) -> np.ndarray:
-        told = [
-            f"recipe.scale={case.degrade.scale}",
-            f"recipe.degrade.nedt_k={case.nedt_k}",
-            f"recipe.prior={case.prior}",
-            *blur(case.degrade, sigma_factor),
-        ]
-        recipe = load_settings(assignments=[*told, *assignments], environment={}).recipe
-        ref = SceneRef("referee-00000000", "npz", ("referee.npz",), "0" * 64)
-        sensor = Sensor("unknown", 70.0, 0.35, 0.0, float("nan"), "told by the referee")
-        scene = Scene(ref, sensor, "surface_temperature", Grid(None, None, *case.lr.shape), case.lr)
-        enhancement = enhance(scene, recipe, device=torch.device("cpu"), prior=load_prior(recipe))
+        enhancement = enhanced(case, *assignments, sigma_factor=sigma_factor)
         return enhancement.compute(Window(0, 0, *case.lr.shape)).temperature
+
+    return method
+
+
+def best_gain(*assignments: str) -> Method:
+    """The same with the gain that the truth itself would choose; what a gate loses is measured against it."""
+
+    def method(case: Case) -> np.ndarray:
+        compute = enhanced(case, *assignments, "recipe.gate.enabled=false").compute
+        parts = compute.method.parts(compute.picture, compute.picture.window)
+        border = np.s_[2 * case.degrade.scale : -2 * case.degrade.scale]
+
+        def error(answer: np.ndarray) -> float:
+            return float(np.mean((answer - case.truth)[border, border] ** 2))
+
+        pictures = [
+            dataclasses.replace(compute.picture, gain=compute.picture.gain * gain)
+            for gain in np.arange(0, 1.55, 0.1, dtype=np.float32)
+        ]
+        return min((compute.method.finish(each, parts).hr for each in pictures), key=error)
 
     return method
 
@@ -139,6 +165,7 @@ METHODS: dict[str, Method] = {
     "product": whole_product(),
     "fast": whole_product("recipe.preset=fast"),
     "no step": whole_product("recipe.detail=prior"),
+    "no step, best gain": best_gain("recipe.detail=prior"),
     "quality": whole_product("recipe.preset=quality"),
     "zero_shot": whole_product("recipe.prior=none"),
     "no mixture": whole_product("recipe.gate.enabled=false"),
