@@ -34,7 +34,7 @@ from flows.tags import scene_name, scene_tags
 from pipeline.archive.product_rules import rule_identity
 from pipeline.errors import SettingsError
 from pipeline.files import write_json
-from pipeline.nights.forecast import with_job_time
+from pipeline.nights.forecast import Outlook, with_job_time
 from pipeline.nights.night import turn
 from pipeline.products import layout
 from pipeline.scene import SceneRef
@@ -65,19 +65,22 @@ class Handed:
     fault: Exception | None = None
 
 
-def dispatch(todo: Sequence[SceneRef], settings: Settings, again: Mapping[str, str] = {}) -> Handed:
+def dispatch(
+    todo: Sequence[SceneRef], settings: Settings, ahead: Outlook, again: Mapping[str, str]
+) -> Handed:
     """Hand every scene to whom `run.dispatch` names; nothing is raised, so that a report can be written.
 
     Args:
         todo: The scenes.
         settings: The whole tree.
+        ahead: What the scenes are expected to take.
         again: Why scenes that have a product are to be done again, by scene_id.
     """
     handed: list[SceneRef] = []
     runs: dict[str, UUID] = {}
     try:
         if todo:
-            settings = with_job_time(todo, settings)
+            settings = with_job_time(todo, settings, ahead)
         if todo and settings.run.dispatch == "array":
             submit_array(len(todo), settings)
             handed = list(todo)

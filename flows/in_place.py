@@ -20,7 +20,7 @@ from flows.scene import scene
 from flows.states import LEFT
 from flows.stopping import STOP
 from flows.tags import scene_tags
-from pipeline.nights.forecast import may_begin
+from pipeline.nights.forecast import Outlook, may_begin
 from pipeline.nights.night import Plan, turn
 from pipeline.outcomes import failed_record
 from pipeline.scene import Record, SceneRef
@@ -40,13 +40,16 @@ def devices(settings: Settings) -> list[str]:
     return [wanted] if wanted.startswith("cuda") else ["cpu"] * settings.run.workers
 
 
-def run_here(plan: Plan, settings: Settings, ended: Callable[[Record], None]) -> Exception | None:
+def run_here(
+    plan: Plan, settings: Settings, ended: Callable[[Record], None], ahead: Outlook
+) -> Exception | None:
     """Run the scene flow for every scene of the plan.
 
     Args:
         plan: What is to be done.
         settings: The whole tree.
         ended: Called with the record of each scene, from any thread.
+        ahead: What the scenes are expected to take.
 
     Returns:
         What ended the night early, if anything did: a server that stays away.
@@ -58,7 +61,7 @@ def run_here(plan: Plan, settings: Settings, ended: Callable[[Record], None]) ->
     todo = random.SystemRandom().sample(plan.todo, len(plan.todo))
     todo.sort(key=lambda ref: turn(plan.again.get(ref.scene_id, "")))
     away: list[Exception] = []
-    begins = may_begin(todo, settings)
+    begins = may_begin(settings, ahead)
 
     def run_one(ref: SceneRef) -> None:
         if away or STOP.get().heard:

@@ -21,7 +21,7 @@ from flows.progress import server_may_be_away
 from flows.states import night_state
 from flows.tonight import NIGHT, Night, look_through
 from pipeline.errors import SettingsError
-from pipeline.nights.forecast import with_limit, within_budget
+from pipeline.nights.forecast import look_ahead, with_limit, within_budget
 from pipeline.nights.night import cost_remark
 from pipeline.nights.report import report_markdown
 from pipeline.outcomes import refused_record
@@ -69,15 +69,16 @@ def ingest(settings: dict[str, Any] | None = None) -> State[dict[str, Any]]:
     log.info("%d found, %d to do, %d already done", plan.found, len(plan.todo), len(plan.done))
     if plan.todo and (remark := cost_remark(tree.recipe)):
         log.warning(remark)
-    tree = with_limit(plan.todo, tree)
+    ahead = look_ahead(plan.todo, tree)
+    tree = with_limit(tree, ahead)
     for ref, reason in plan.refused:
         night.ended(refused_record(ref, tree, reason))
     handed = Handed()
     fault: Exception | None
     if tree.run.dispatch == "in_place":
-        fault = run_here(plan, tree, night.ended)
+        fault = run_here(plan, tree, night.ended, ahead)
     else:
-        handed = dispatch(within_budget(plan.todo, tree), tree, plan.again)
+        handed = dispatch(within_budget(plan.todo, tree, ahead), tree, ahead, plan.again)
         fault = handed.fault
     report = night.write(handed.scenes, fault)
     if handed.scenes and deployment.id:  # for a scheduled night nobody waits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +31,6 @@ from pipeline.times import in_words, iso_utc
 if TYPE_CHECKING:
     from pipeline.nights.forecast import Expected
     from pipeline.nights.night import Plan
-    from pipeline.settings import Settings
 
 MOST_ROWS = 1000  # of the table; a terminal shows no more, and to lay out 100,000 takes a minute
 
@@ -53,19 +53,20 @@ def plan(
 
     Nothing is written but digests and sizes that are remembered, and those only where OUT exists.
     """
-    from pipeline.nights.forecast import expect, fitting, learn
+    from pipeline.nights.forecast import at_a_time, fitting, look_ahead
     from pipeline.nights.night import cost_remark, plan_night
 
     tree = settings_for(
         archive, out, settings, assignments, budget=budget, shard=shard, since=since, until=until
     )
     night = plan_night(tree)
-    forecast = learn(tree)
-    expected = {each.scene_id: each for each in expect(night.todo, tree, forecast)}
-    budget_s = tree.run.budget_s
-    fit = fitting(list(expected.values()), budget_s, _at_a_time(tree)) if budget_s else set(expected)
+    ahead = look_ahead(night.todo, tree)
+    expected, budget_s = ahead.expected, tree.run.budget_s
+    at_once = at_a_time(tree) if expected else 1
+    fit = fitting(list(expected.values()), budget_s, at_once) if budget_s else set(expected)
     rows = _rows(night, expected, fit)
-    total = {**_total([expected[name] for name in expected if name in fit], tree), "ground": forecast.ground}
+    total = _total([expected[name] for name in expected if name in fit], at_once)
+    total["ground"] = ahead.forecast.ground
     if map_file is not None:
         from pipeline.nights.plan_map import write_map
 
@@ -102,10 +103,10 @@ def _say_total(total: dict[str, Any], scenes: int, waiting: int) -> None:
         out_console.print(f"{waiting} scenes wait: the budget ends before them", highlight=False)
 
 
-def _total(expected: list[Expected], settings: Settings) -> dict[str, Any]:
+def _total(expected: list[Expected], at_once: int) -> dict[str, Any]:
     from pipeline.nights.forecast import night_s
 
-    seconds = night_s(expected, _at_a_time(settings)) if expected else 0.0
+    seconds = night_s(expected, at_once)
     return {
         "scenes": len(expected),
         "seconds": round(seconds, 1),
@@ -115,13 +116,7 @@ def _total(expected: list[Expected], settings: Settings) -> dict[str, Any]:
     }
 
 
-def _at_a_time(settings: Settings) -> int:
-    from pipeline.nights.forecast import at_a_time
-
-    return at_a_time(settings)
-
-
-def _rows(night: Plan, expected: dict[str, Expected], fit: set[str]) -> list[dict[str, Any]]:
+def _rows(night: Plan, expected: Mapping[str, Expected], fit: set[str]) -> list[dict[str, Any]]:
     rows = []
     for ref in night.todo:
         reason = night.again.get(ref.scene_id, f"new to this recipe, {ref.reader}")

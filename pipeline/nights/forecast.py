@@ -1,7 +1,6 @@
 """How long scenes will take and how large their products will be, learned from those that have run.
 
-A number grows with the pixels of a scene: it is a constant and so much a pixel, fitted to the newest records
-of the recipe so that single odd ones count little. Without records of the recipe those of recipes like it
+A number grows with the pixels of a scene (`growth`). Without records of the recipe those of recipes like it
 count, and without any the figures of a small machine; the forecast says which.
 """
 
@@ -16,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
-from numpy.typing import NDArray
 
 from pipeline.errors import DamagedProductError
+from pipeline.nights.growth import LEAST_RECORDS, Line, error_fraction, fit
 from pipeline.products.layout import MANIFEST, published_folders, recipe_folders
 from pipeline.products.records import read_record
 from pipeline.scene import SceneRef
@@ -27,26 +25,12 @@ from pipeline.scene_sizes import scene_pixels
 from pipeline.settings import Settings
 
 MOST_RECORDS = 200
-FOLDS = 10
 GUESS_S = (3.0, 4e-5)  # seconds, and seconds a pixel of the product: two cores
 GUESS_BYTES = (2e6, 12.0)
 GUESS_PIXELS = 1_000_000
-LEAST_RECORDS = 3
 GENEROUS = 10.0  # a scene's time limit in forecast times
 LEAST_LIMIT_S = 1800.0
 CAREFUL = 3.0  # a job's time limit in forecast times
-
-
-@dataclass(frozen=True)
-class Line:
-    """A number that is a constant and so much a pixel of the scene."""
-
-    constant: float
-    per_pixel: float
-
-    def __call__(self, pixels: float) -> float:
-        """The number for a scene of so many pixels."""
-        return self.constant + self.per_pixel * pixels
 
 
 @dataclass(frozen=True)
@@ -55,13 +39,13 @@ class Ran:
 
     Attributes:
         pixels: Of the scene.
-        seconds: By stage.
+        seconds: From its files to its product.
         size: Bytes of the product.
         gpu_memory_mib: Most memory of the GPU; 0 without one.
     """
 
     pixels: float
-    seconds: Mapping[str, float]
+    seconds: float
     size: float
     gpu_memory_mib: float = 0.0
 
@@ -72,17 +56,15 @@ class Forecast:
 
     Attributes:
         seconds: Of a scene, from its files to its product.
-        stages: The same for each stage.
         size: Bytes of a product.
         gpu_memory_mib: Memory of the GPU.
         records: Number of records that it was learned from.
-        error_fraction: Mean error of the seconds of scenes that were left out of the fit, as a share; NaN
-            below three records.
+        error_fraction: Mean error of the seconds of the newest scenes, each forecast from those before it, as
+            a share; NaN below three records.
         of_recipe: Whether the records are this recipe's.
     """
 
     seconds: Line
-    stages: Mapping[str, Line]
     size: Line
     gpu_memory_mib: Line
     records: int
@@ -118,16 +100,31 @@ class Expected:
     gpu_memory_mib: float
 
 
-def expect(refs: Sequence[SceneRef], settings: Settings, forecast: Forecast) -> list[Expected]:
-    """What each scene will take, in the same order."""
-    sizes = scene_pixels(refs, settings)
+@dataclass(frozen=True)
+class Outlook:
+    """What lies ahead of a night.
+
+    Attributes:
+        forecast: Learned from what has run.
+        expected: What each scene will take, by scene_id, in the order of the scenes.
+    """
+
+    forecast: Forecast
+    expected: Mapping[str, Expected]
+
+
+def look_ahead(refs: Sequence[SceneRef], settings: Settings) -> Outlook:
+    """What the scenes will take; a night asks once, for records and heads of files are read."""
+    forecast, sizes = learn(settings), scene_pixels(refs, settings)
     usual = float(np.median(list(sizes.values()))) if sizes else float(GUESS_PIXELS)
-    found = []
+    expected = {}
     for ref in refs:
         pixels = float(sizes.get(ref.scene_id, usual))
         gpu = forecast.gpu_memory_mib(pixels)
-        found.append(Expected(ref.scene_id, pixels, forecast.seconds(pixels), forecast.size(pixels), gpu))
-    return found
+        expected[ref.scene_id] = Expected(
+            ref.scene_id, pixels, forecast.seconds(pixels), forecast.size(pixels), gpu
+        )
+    return Outlook(forecast, expected)
 
 
 def night_s(expected: Sequence[Expected], at_a_time: int) -> float:
@@ -149,22 +146,20 @@ def fitting(expected: Sequence[Expected], budget_s: float, at_a_time: int) -> se
     return names
 
 
-def within_budget(refs: Sequence[SceneRef], settings: Settings) -> list[SceneRef]:
+def within_budget(refs: Sequence[SceneRef], settings: Settings, ahead: Outlook) -> list[SceneRef]:
     """The scenes that are likely done within `run.budget_s`, in the same order; all without a budget."""
     if not settings.run.budget_s or not refs:
         return list(refs)
-    expected = expect(refs, settings, learn(settings))
-    names = fitting(expected, settings.run.budget_s, at_a_time(settings))
+    names = fitting(list(ahead.expected.values()), settings.run.budget_s, at_a_time(settings))
     return [ref for ref in refs if ref.scene_id in names]
 
 
-def may_begin(refs: Sequence[SceneRef], settings: Settings) -> Callable[[SceneRef], bool]:
+def may_begin(settings: Settings, ahead: Outlook) -> Callable[[SceneRef], bool]:
     """Tells of each scene, when its turn comes, whether it likely ends within what is left of the budget."""
     budget_s, begun_s = settings.run.budget_s, time.monotonic()
-    if not budget_s or not refs:
+    if not budget_s:
         return lambda _: True
-    seconds = {each.scene_id: each.seconds for each in expect(refs, settings, learn(settings))}
-    return lambda ref: time.monotonic() - begun_s + seconds[ref.scene_id] <= budget_s
+    return lambda ref: time.monotonic() - begun_s + ahead.expected[ref.scene_id].seconds <= budget_s
 
 
 def at_a_time(settings: Settings) -> int:
@@ -182,7 +177,7 @@ def at_a_time(settings: Settings) -> int:
     return torch.cuda.device_count() if run.device in ("auto", "cuda") else 1
 
 
-def with_job_time(refs: Sequence[SceneRef], settings: Settings) -> Settings:
+def with_job_time(refs: Sequence[SceneRef], settings: Settings, ahead: Outlook) -> Settings:
     """The settings with a time limit for SLURM jobs in `run.slurm.options`.
 
     It is `CAREFUL` times what a job's share of the scenes and the longest of them take. Where the options
@@ -190,26 +185,25 @@ def with_job_time(refs: Sequence[SceneRef], settings: Settings) -> Settings:
     """
     options = settings.run.slurm.options
     said = any(option.startswith(("--time", "-t")) for option in options)
-    if said or not (forecast := learn(settings)).of_recipe or not forecast.records:
+    if said or not ahead.forecast.of_recipe:
         return settings
-    expected = expect(refs, settings, forecast)
-    longest_s = max(each.seconds for each in expected)
-    share_s = sum(each.seconds for each in expected) / min(at_a_time(settings), len(refs)) + longest_s
+    seconds = [ahead.expected[ref.scene_id].seconds for ref in refs]
+    share_s = sum(seconds) / min(at_a_time(settings), len(refs)) + max(seconds)
     minutes = math.ceil(CAREFUL * max(share_s, 300.0) / 60)
     slurm = settings.run.slurm.model_copy(update={"options": (*options, f"--time={minutes}")})
     return settings.model_copy(update={"run": settings.run.model_copy(update={"slurm": slurm})})
 
 
-def with_limit(refs: Sequence[SceneRef], settings: Settings) -> Settings:
+def with_limit(settings: Settings, ahead: Outlook) -> Settings:
     """The settings with a time limit for each scene, `run.limit_s`, unless they say one.
 
     As they were where fewer than three scenes of the recipe have run: a wrong guess would end good scenes.
     """
-    if settings.run.limit_s or not refs or not (forecast := learn(settings)).of_recipe:
+    forecast = ahead.forecast
+    known = forecast.of_recipe and forecast.records >= LEAST_RECORDS
+    if settings.run.limit_s or not ahead.expected or not known:
         return settings
-    if forecast.records < LEAST_RECORDS:
-        return settings
-    longest_s = max(each.seconds for each in expect(refs, settings, forecast))
+    longest_s = max(each.seconds for each in ahead.expected.values())
     limit_s = max(GENEROUS * longest_s, LEAST_LIMIT_S)
     return settings.model_copy(update={"run": settings.run.model_copy(update={"limit_s": limit_s})})
 
@@ -230,60 +224,17 @@ def forecast_of(ran: Sequence[Ran], *, scale: int, of_recipe: bool = True) -> Fo
         fine = scale**2
         guess = Line(GUESS_S[0], GUESS_S[1] * fine)
         size = Line(GUESS_BYTES[0], GUESS_BYTES[1] * fine)
-        return Forecast(guess, {}, size, Line(0, 0), 0, float("nan"), of_recipe)
+        return Forecast(guess, size, Line(0, 0), 0, float("nan"), of_recipe)
     pixels = np.array([each.pixels for each in ran])
-    total = np.array([sum(each.seconds.values()) for each in ran])
-    stages = sorted({name for each in ran for name in each.seconds})
+    total = np.array([each.seconds for each in ran])
     return Forecast(
         seconds=fit(pixels, total),
-        stages={
-            name: fit(pixels, np.array([each.seconds.get(name, 0.0) for each in ran])) for name in stages
-        },
         size=fit(pixels, np.array([float(each.size) for each in ran])),
         gpu_memory_mib=fit(pixels, np.array([each.gpu_memory_mib for each in ran])),
         records=len(ran),
         error_fraction=error_fraction(pixels, total),
         of_recipe=of_recipe,
     )
-
-
-def fit(pixels: Float64[NDArray[np.float64], " n"], found: Float64[NDArray[np.float64], " n"]) -> Line:
-    """The line that is near most of the numbers, near in proportion; neither of its terms is negative."""
-    known = (found > 0) & (pixels > 0)
-    if not known.any():
-        return Line(0.0, 0.0)
-    x, y = pixels[known], found[known]
-    usual = float(np.median(y))
-    if len(np.unique(x)) == 1:
-        return Line(0.0, usual / float(x[0]))
-    x_usual = float(np.median(x))
-
-    def off(terms: Float64[NDArray[np.float64], 2]) -> Float64[NDArray[np.float64], " m"]:
-        off_by: Float64[NDArray[np.float64], " m"] = np.log(
-            (terms[0] + terms[1] * x / x_usual + 1e-9) * usual / y
-        )
-        return off_by
-
-    from scipy.optimize import least_squares  # only where there are records
-
-    terms = least_squares(off, (0.5, 0.5), bounds=(0, np.inf), loss="soft_l1", f_scale=0.1).x
-    return Line(float(terms[0] * usual), float(terms[1] * usual / x_usual))
-
-
-def error_fraction(
-    pixels: Float64[NDArray[np.float64], " n"], found: Float64[NDArray[np.float64], " n"]
-) -> float:
-    """Mean of |forecast / found - 1| where each number was left out of the fit; NaN below three."""
-    if len(found) < 3:
-        return float("nan")
-    fold = np.arange(len(found)) % min(FOLDS, len(found))
-    off = []
-    for number in range(fold.max() + 1):
-        line = fit(pixels[fold != number], found[fold != number])
-        off += [
-            abs(line(x) / y - 1) for x, y in zip(pixels[fold == number], found[fold == number], strict=True)
-        ]
-    return float(np.mean(off))
 
 
 def what_ran(recipe_folder: Path) -> list[Ran]:
@@ -303,7 +254,7 @@ def _told(folders: Sequence[Path]) -> Iterator[Ran]:
         names = ("scene_pixels", "peak_gpu_memory_mib")
         pixels, gpu = (float(record.figures.get(name) or 0) for name in names)
         if pixels and record.timings_s:
-            yield Ran(pixels, record.timings_s, size, gpu)
+            yield Ran(pixels, sum(record.timings_s.values()), size, gpu)
 
 
 def _made(folder: Path) -> float:

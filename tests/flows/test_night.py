@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from flows.heartbeat import is_outcome
 from pipeline.settings_sources import load_settings
 from pipeline.trials.simulate import write_demo_archive
+from tests.fleet.tiny import cheap_settings, write_archive
 
 # Prefect's own client leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -89,6 +91,32 @@ def test_a_scene_that_fails_is_reported_and_the_night_goes_on(prefect_server, se
     assert healed["failed_before"][0]["reason"] == failed["reason"]
     assert healed["counts"]["done"] == 1
     assert healed["counts"]["already done"] == 2
+
+
+@pytest.mark.slow
+def test_a_limit_of_a_tag_holds_a_scene_back_until_another_has_ended(prefect_server, tmp_path):
+    from prefect.client.orchestration import get_client
+
+    from flows.ingest import ingest
+    from flows.progress import LISTENER
+
+    two = cheap_settings(write_archive(tmp_path / "limited", 2), tmp_path / "out", ["run.workers=2"])
+    at_work, seen = set(), []
+
+    def listen(scene_id, percent, words):
+        (at_work.discard if is_outcome(percent, words) else at_work.add)(scene_id)
+        seen.append(len(at_work))
+
+    listening = LISTENER.set(listen)
+    try:
+        with get_client(sync_client=True) as client:
+            client.create_concurrency_limit("archive:limited", concurrency_limit=1)
+            report = ingest(two.model_dump(mode="json"))
+            client.delete_concurrency_limit_by_tag("archive:limited")
+    finally:
+        LISTENER.reset(listening)
+    assert report["counts"]["done"] == 2
+    assert max(seen) == 1
 
 
 def invoke(*arguments):
