@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from rasterio.errors import RasterioError
 
-from flows.automations import missing
+from flows.rules import missing
 from pipeline.errors import SettingsError
 from pipeline.nights.upkeep import products_below
 from pipeline.outcomes import set_aside

@@ -37,10 +37,10 @@ from prefect.schedules import Cron
 from prefect.states import Cancelled, Crashed, Pending
 from pydantic import ValidationError
 
-from flows.automations import install
 from flows.ingest import ingest
 from flows.locks import locked
 from flows.notify import notifications
+from flows.rules import install
 from flows.states import MISSED
 from flows.stopping import STOP
 from flows.tags import night_tags, place_name, plain_name

@@ -63,7 +63,7 @@ _KNOWN = (
 )
 # The same of products that tell their own uncertainty, and the kelvin of one stored number.
 _UNCERTAINTY = (
-    (r"(?<=_)ST_B(?:6|10)(?=\.)", "ST_QA", 0.01),  # LSDS-1619
+    (r"(?<=_)ST_B(?:6|10)(?=\.)", "ST_QA", 0.01),  # LSDS-1619, surface temperature bands: scale 0.01, K
     (r"(?<=_\d{4}_\d{2}_)LST(?=\.)", "LST_err", 1.0),  # ECOSTRESS Level-2 guide, tiles
 )
 

@@ -5,8 +5,8 @@ import time
 import pytest
 from prefect.states import AwaitingRetry, Cancelling
 
-from flows.automations import CANCEL_S, automations, install
 from flows.dispatch import scene_run
+from flows.rules import CANCEL_S, automations, install
 from pipeline.nights.night import plan_night
 from tests.fleet.tiny import cheap_settings, write_archive
 from tests.fleet.waiting import wait_for

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect import states
 
-from flows.automations import ENDED, WAITING, automations
 from flows.dispatch import idempotency_key
+from flows.rules import ENDED, WAITING, automations
 from flows.states import FINAL_NAMES
 from pipeline.nights.night import Plan, plan_night, share
 from pipeline.products.records import read_records, write_record

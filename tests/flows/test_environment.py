@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.fleet.waiting import free_port
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 WORDS = [word for setting in CHEAP for word in ("--set", setting)]
 
 
@@ -94,3 +97,29 @@ def test_doctor_says_that_prefect_s_settings_are_broken_and_watch_needs_none_of_
     assert "Traceback" not in doctor.stderr
     assert watch.returncode == 0, watch.stderr
     assert "ConnectError: only nights below OUT are seen" in watch.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"PREFECT_PROFILES_PATH": "broken"}, "your Prefect settings cannot be read: "),
+        ({"PREFECT_HOME": "home"}, "no server is named: set PREFECT_API_URL"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "does not answer: ConnectError; start that server"),
+    ],
+    ids=["profile", "none", "dead"],
+)
+def test_automations_without_a_server_are_a_line_with_the_mend(tmp_path, environment, said):
+    (tmp_path / "broken").write_text('active = "x')
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    answer = subprocess.run(
+        [sys.executable, "-m", "flows.automations"],
+        env={**mine, "PYTHONPATH": str(ROOT), **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1].startswith("flows.automations: ")  # Prefect may have warned before
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr

@@ -9,9 +9,9 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Completed
 
-from flows.automations import install
 from flows.local_server import own_server
 from flows.notify import VARIABLE, notifications
+from flows.rules import install
 from flows.which_server import talking_to
 from pipeline.errors import SettingsError
 from tests.fleet.waiting import wait_for

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.automations import ENDED
+from flows.rules import ENDED
 from flows.states import FINAL_NAMES, SCENE_STATES, night_state, scene_state
 from pipeline.scene import Record, SceneRef
 
