@@ -166,7 +166,8 @@ def _recipe_under(place: Path, recipe: str) -> Path:
             f"{place}: no product there; name a product, a recipe's folder or the root of both"
         )
     raise UnusableInputError(
-        f"{place}: products of {len(named)} recipes; name one: {', '.join(folder.name for folder in named)}"
+        f"{place}: products of {len(named)} recipes; name one as recipe (--recipe): "
+        f"{', '.join(folder.name for folder in named)}"
     )
 
 

@@ -7,7 +7,10 @@ const state = { unit: "K", chosen: -1, chart: null };
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const shown = (kelvin) => (kelvin === null ? null : kelvin - (state.unit === "C" ? ICE_K : 0));
 const words = (kelvin) => (kelvin === null ? "no data" : `${shown(kelvin).toFixed(2)} ${state.unit === "C" ? "°C" : "K"}`);
-const error = (row) => (row.error_k === null ? "" : ` ± ${row.error_k.toFixed(2)} K`);
+const digits = (error_k) => (error_k === null ? "" : error_k.toFixed(error_k < 0.095 ? 3 : 2));
+const error = (row) => (row.error_k === null ? "" : ` ± ${digits(row.error_k)} K`);
+// Days as 2023-07-02, and hours where less than a day lies between two marks.
+const dates = (_, marks, axis, space, step_s) => marks.map((at) => new Date(1000 * at).toISOString().slice(...(step_s < 86400 ? [5, 16] : [0, 10])).replace("T", " "));
 
 // A circle by day, a square by night, a diamond where nothing tells it.
 function mark(drawn, kind, x, y, r) {
@@ -62,7 +65,7 @@ function build() {
     legend: { show: false },
     cursor: { points: { show: false }, drag: { x: true, y: false } },
     scales: { x: { time: true, range: (_, low, high) => (low === high ? [low - 43200, high + 43200] : [low, high].map((end, last) => end + (last ? 1 : -1) * 0.03 * (high - low))) }, y: { range: span } },
-    axes: [axis("UTC"), { ...axis(state.unit === "C" ? "°C" : "K"), size: 64 }],
+    axes: [{ ...axis("UTC"), space: 90, values: dates }, { ...axis(state.unit === "C" ? "°C" : "K"), size: 64 }],
     series: [{}, { paths: () => null, points: { show: false } }],
     hooks: { draw: [draw], setCursor: [(chart) => { if (chart.cursor.idx != null && chart.cursor.left >= 0) choose(chart.cursor.idx); }] },
   }, [dated.map((row) => row.time_s), dated.map((row) => shown(row.kelvin))], byId("chart"));
@@ -83,12 +86,12 @@ function tell() {
 }
 
 function table() {
-  const heads = ["time (UTC)", `temperature (${state.unit === "C" ? "°C" : "K"})`, "error (K)", "day or night", data.remark, "scene", "product"];
+  const heads = ["time (UTC)", `temperature (${state.unit === "C" ? "°C" : "K"})`, "error (K)", "day or night", data.remark, "scene"];
   byId("heads").replaceChildren(...heads.map((head) => cell("th", head)));
   byId("rows").replaceChildren(...data.rows.map((row) => {
     const line = document.createElement("tr");
     const kelvin = row.kelvin === null ? "no data" : shown(row.kelvin).toFixed(2);
-    [row.time ?? "undated", kelvin, row.error_k === null ? "" : row.error_k.toFixed(2), row.day_or_night, row.remark, row.scene_id, row.product].forEach((said) => line.append(cell("td", said)));
+    [row.time ?? "undated", kelvin, digits(row.error_k), row.day_or_night, row.remark, row.scene_id].forEach((said) => line.append(cell("td", said)));
     return line;
   }));
 }

@@ -41,7 +41,7 @@ def _row(date: xr.Dataset, kelvin: str, remark: str) -> dict[str, Any]:
         "error_k": _number(date.error_k),
         "remark": one_line(str(date[remark].item()).replace("_", " ")),
         "resampled": bool(date.resampled),
-        **{name: one_line(date[name].item()) for name in ("scene_id", "product", "day_or_night")},
+        **{name: one_line(date[name].item()) for name in ("scene_id", "day_or_night")},
     }
 
 

@@ -23,6 +23,7 @@ from pipeline.nights.night import Plan
 from pipeline.nights.pages.night_page import write_night_page
 from pipeline.outcomes import outcome
 from pipeline.products import layout
+from pipeline.products.product_files import ProductFiles
 from pipeline.products.records import read_record, read_records
 from pipeline.scene import Record, SceneRef, Status
 from pipeline.settings import Settings
@@ -207,7 +208,8 @@ def report_markdown(report: Mapping[str, Any], settings: Settings) -> str:
         told = [scene["figures"].get(name) for name in ("scale_alarm", "range_alarm")]
         alarm = "".join(f"; alarm: {words}" for words in told if words)
         name = markdown_code(scene["ref"]["scene_id"])
-        lines.append(f"- {name} {scene['status']}{markdown_safe(reason + alarm)}")
+        page = _page(settings, scene["product"])
+        lines.append(f"- {name} {scene['status']}{markdown_safe(reason + alarm)}{page}")
     lines += [
         f"- {markdown_code(row['scene_id'])} had failed before: {markdown_safe(row['reason'])}"
         for row in report["failed_before"]
@@ -216,5 +218,14 @@ def report_markdown(report: Mapping[str, Any], settings: Settings) -> str:
         f"- {markdown_code(Path(row['file']).name)} waiting: {markdown_safe(row['reason'])}"
         for row in report["waiting"]
     ]
-    lines += ["", f"Products: {markdown_code(settings.output.root / report['recipe'])}"]
+    folder = settings.output.root / report["recipe"]
+    newest = layout.reports_folder(settings.output.root, report["recipe"]) / "index.html"
+    lines += ["", f"Products: {markdown_code(folder)}; page of the newest night: {markdown_code(newest)}"]
     return "\n".join(lines)
+
+
+def _page(settings: Settings, product: str) -> str:
+    """A link to a product's page as Markdown, for browsers of machines that see the folder."""
+    if not (product and settings.output.pages):
+        return ""
+    return f" [page]({ProductFiles(settings.output.root.resolve() / product, '', 1).page.as_uri()})"

@@ -25,6 +25,20 @@ def test_a_scale_alarm_stands_beside_its_scene():
     assert "- `calm-00000000` done\n" in page
 
 
+def test_a_night_s_artifact_leads_to_the_page_of_every_product():
+    ref = SceneRef("done-00000000", "npz", ("a.npz",), "0" * 64)
+    record = Record(ref, "done", "", "x", product="x/2026/08/odd (name]-00000000")
+    settings = Settings.model_validate({"output": {"root": "/data/my products"}})
+    plan = Plan(todo=())
+    report = make_report("run", datetime(2026, 8, 1, tzinfo=UTC), settings, plan=plan, records=[record])
+    page = report_markdown(report, settings)
+    link = "[page](file:///data/my%20products/x/2026/08/odd%20%28name%5D-00000000/view.html)"
+    assert f"- `done-00000000` done {link}\n" in page
+    assert f"/data/my products/{report['recipe']}/reports/index.html" in page
+    without = settings.model_copy(update={"output": settings.output.model_copy(update={"pages": False})})
+    assert "view.html" not in report_markdown(report, without)
+
+
 def test_the_counts_add_up_to_all_that_was_found():
     left_out = ("/a/old.tif", "acquired 2020-01-01, before archive.since 2021-01-01")
     duplicate, waiting = ("/a/copy.tif", "/a/new.tif"), ("/a/young.tif", "changed 3 s ago")

@@ -16,9 +16,14 @@ let overview = null, measured = null, windows = [], painted = new Map();
 
 // ---- pixels -------------------------------------------------------------------------------------------------
 
+function bytesOf(text) {
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let k = 0; k < letters.length; k++) bytes[k] = letters.charCodeAt(k);  // several times as fast as `from`
+  return bytes;
+}
+
 async function inflate(text) {
-  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
@@ -68,7 +73,7 @@ const exactAt = (row, column) => data.factor === 1 || windowAt(row, column) !== 
 // ---- colors -------------------------------------------------------------------------------------------------
 
 const palettes = Object.fromEntries(Object.entries(data.palettes).map(
-  ([name, text]) => [name, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]));
+  ([name, text]) => [name, bytesOf(text)]));
 
 function limitsOf(name) {
   if (KELVIN.has(name)) return [state.low, state.high, state.colors];
