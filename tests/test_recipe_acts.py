@@ -154,6 +154,8 @@ OTHER = {
 def scene(side_px, nedt_k):
     """With two scans in its lower corner that alternate, so that there is something to mend."""
     _, lr = truth_and_lr(2 * side_px, 2, nedt_k=nedt_k, seed=3)
+    if side_px < 80:  # without its fire, which takes half of the time
+        lr = np.minimum(lr, np.percentile(lr, 98))
     lr[-14:, -14:] += 3 * (np.indices((14, 14)).sum(0) % 2)
     return scene_of(lr, sensor=SENSOR, quantity="brightness_temperature")
 
