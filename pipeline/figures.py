@@ -121,6 +121,7 @@ EDITION: Mapping[str, Figure] = {
         ("source_version", "Version of the mission's program that made the file."),
     )
 }
+DAY_OR_NIGHT, SOURCE_LEVEL, SOURCE_COLLECTION, SOURCE_VERSION = EDITION.values()
 FLAGS: Mapping[int, Figure] = {
     value: Figure(
         f"flag_{flag}_fraction", "fraction", f"Pixels of the product flagged {flag}.", on_card=False

@@ -16,13 +16,13 @@ def described(context: ViewContext) -> str:
     scene, scale = context.enhancement.scene, context.enhancement.scale
     told = scene.edition
     words = " ".join(
-        f"{title}{told[name]}"
-        for title, name in (("", "source_level"), ("collection ", "source_collection"))
-        if name in told
+        f"{title}{told[figure.name]}"
+        for title, figure in (("", figures.SOURCE_LEVEL), ("collection ", figures.SOURCE_COLLECTION))
+        if figure.name in told
     )
     when = scene.ref.acquired or "undated"
-    if "day_or_night" in told:
-        when += f" ({told['day_or_night']})"
+    if figures.DAY_OR_NIGHT.name in told:
+        when += f" ({told[figures.DAY_OR_NIGHT.name]})"
     spacing = max(scene.gsd_m)
     sizes = f"{spacing:.4g} m to {spacing / scale:.4g} m" if math.isfinite(spacing) else ""
     parts = (scene.quantity.replace("_", " "), scene.sensor.name, words, when, f"x{scale}", sizes)
