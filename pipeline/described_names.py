@@ -54,8 +54,8 @@ INSTEAD: Mapping[str, str] = {
     "chop": "scenes are always computed by tiles; run.tile_px is their side",
     "rgb_range": "scenes have kelvin; recipe.normalize says what a network sees",
     "n_GPUs": "a scene runs on one GPU; run.workers and run.dispatch run several scenes",
-    "pre_train": "say recipe.prior",
-    "test_only": 'say recipe.detail = "prior"',
+    "pre_train": "say recipe.network.pretrained",
+    "test_only": 'say recipe.network.pretrained, or recipe.detail = "prior"',
     "save_results": "every product is written; `thermal-sr benchmark` takes --out",
     "data_range": "name the files",
 }

@@ -7,6 +7,7 @@ Each network comes in three sizes: `small` learns from one scene in minutes on a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -93,6 +94,12 @@ class NetworkSettings(Branch):
     base: Literal["bicubic", "back_projected", "tikhonov"] = Field(
         "tikhonov", description="What the network adds detail to; without a network it is the product."
     )
+    pretrained: Annotated[Path | None, when("detail", "pretrained")] = Field(
+        None,
+        description="File (.safetensors, .pth) with weights of SRCNN, SwinIR, HAT or HSPAN as published by "
+        "others; used as they are, without a training. Nothing is downloaded.",
+    )
+    pretrained_sha256: str = Field("", description="Filled in: digest of the weights' file.")
     size: Annotated[Literal["small", "standard", "original"] | None, FirstName, ALONE] = Field(
         "small", description="Sets the unset of the next fields; original is the size of the network's paper."
     )

@@ -38,7 +38,7 @@ from pipeline.products.store.zarr_store import open_store, temperature_name, wri
 from pipeline.products.view_context import ViewContext
 from pipeline.products.views.all_views import VIEWS
 from pipeline.provenance import make_manifest, outside_provenance
-from pipeline.recipe_files import load_kernel, load_prior
+from pipeline.recipe_files import load_kernel, load_pretrained, load_prior
 from pipeline.scene import Enhancement, Record, Scene, SceneRef, Status
 from pipeline.settings import Settings
 from pipeline.stages import Clock
@@ -137,6 +137,7 @@ def _sharpen(scene: Scene, settings: Settings, clock: Clock) -> Record:
             settings.recipe,
             device=device,
             prior=load_prior(settings.recipe),
+            pretrained=load_pretrained(settings.recipe),
             kernel=load_kernel(settings.recipe),
             checkpoint=kept.checkpoint,
             progress=clock,

@@ -18,6 +18,7 @@ from pipeline.files import text_digest
 from pipeline.network_settings import NetworkSettings, fields_of
 from pipeline.recipe_settings import (
     NETWORK,
+    TAUGHT,
     TRAINED,
     Branch,
     DegradeSettings,
@@ -32,7 +33,7 @@ from pipeline.recipe_settings import (
 )
 
 Scale = Literal[2, 3, 4, 8, 16]
-Detail = Literal["prior", "trained", "none"]
+Detail = Literal["prior", "trained", "pretrained", "none"]
 LARGEST_SEED = 2**63 - 1
 ENLARGED_FIRST = ("zssr", "srcnn")
 
@@ -84,14 +85,15 @@ class Recipe(Branch):
     detail: Detail | None = Field(
         None,
         description="Where detail comes from: a prior alone, a network trained on this scene (starting from "
-        "the prior), or none; unset: prior under the preset fast, else trained.",
+        "the prior), the weights of network.pretrained, or none; unset: pretrained where weights are named, "
+        "prior under the preset fast, else trained.",
     )
-    prior: Annotated[str, NETWORK] = Field(
+    prior: Annotated[str, TAUGHT] = Field(
         "shipped", description='"shipped", "none", or the path of a prior made by `thermal-sr train-prior`.'
     )
     prior_sha256: str = Field("", description="Filled in: digest of the prior's file.")
-    normalize: Annotated[NormalizeSettings, when("network.mean_window_px", 0)] = Field(
-        default_factory=NormalizeSettings, description="Kelvin to unitless."
+    normalize: Annotated[NormalizeSettings, when("network.mean_window_px or detail", 0, "pretrained")] = (
+        Field(default_factory=NormalizeSettings, description="Kelvin to unitless.")
     )
     degrade: DegradeSettings = Field(default_factory=DegradeSettings, description="The forward model.")
     pairs: Annotated[PairSettings, TRAINED] = Field(
@@ -114,7 +116,10 @@ class Recipe(Branch):
         preset = str(given.get("preset", "balanced"))
         below = PRESETS.get("original" if preset == "seed" else preset, {})
         choice: dict[str, Any] = {"detail": None, "prior": "shipped", **below, **given}
-        if choice["prior"] != "none" and _detail(choice["detail"], choice["prior"], preset) == "trained":
+        network = given.get("network", {})
+        weights = network.get("pretrained") if isinstance(network, Mapping) else network.pretrained
+        detail = _detail(choice["detail"], choice["prior"], preset, weights)
+        if choice["prior"] != "none" and detail == "trained":
             below = _merge(FROM_PRIOR, below)
         return _merge(below, given)
 
@@ -122,8 +127,10 @@ class Recipe(Branch):
     def _has_what_it_names(self) -> Recipe:
         if self.detail == "prior" and self.prior == "none":
             raise ValueError('detail is "prior", but prior is "none"; name a prior, or set detail to trained')
+        if self.detail == "pretrained" and self.network.pretrained is None:
+            raise ValueError('detail is "pretrained"; name the weights in network.pretrained')
         enlarged = self.network.name in ENLARGED_FIRST and self.prior == "none"
-        if self.scale == 3 and self.detail != "none" and not enlarged:
+        if self.scale == 3 and self.resolved().detail not in ("none", "pretrained") and not enlarged:
             raise ValueError(
                 'scale 3 is for networks that take the enlarged scene: set network.name to "zssr" or "srcnn" '
                 'and prior to "none", or detail to "none"'
@@ -140,6 +147,8 @@ class Recipe(Branch):
             acting["prior"] = self.prior_sha256
         if self.degrade.kernel_sha256:
             acting["degrade.kernel"] = self.degrade.kernel_sha256
+        if self.network.pretrained_sha256 and "network.pretrained" in acting:
+            acting["network.pretrained"] = self.network.pretrained_sha256
         return text_digest(json.dumps(acting, sort_keys=True))[:8]
 
     @property
@@ -150,7 +159,8 @@ class Recipe(Branch):
 
     def resolved(self) -> Recipe:
         """The recipe with every setting that depends on another one filled in."""
-        detail, network = _detail(self.detail, self.prior, self.preset), self.network
+        network = self.network
+        detail = _detail(self.detail, self.prior, self.preset, network.pretrained)
         started = detail == "trained" and self.prior != "none"
         steps = STEPS_FROM_PRIOR[self.preset] if started else STEPS[self.preset][self.scale]
         crop_px = CROP_PX[self.scale] if self.pairs.model == "original" else 24
@@ -198,8 +208,10 @@ class Recipe(Branch):
         return found
 
 
-def _detail(detail: Any, prior: Any, preset: str) -> Detail:
+def _detail(detail: Any, prior: Any, preset: str, pretrained: Any) -> Detail:
     """What `recipe.detail` is where it is unset."""
+    if pretrained is not None and detail is None:
+        return "pretrained"
     return detail or ("prior" if preset == "fast" and prior != "none" else "trained")
 
 

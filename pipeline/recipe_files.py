@@ -1,4 +1,4 @@
-"""The files that a recipe names: the prior and the kernel. A product's folder is named by their content.
+"""The files that a recipe names: prior, kernel, weights of others. A folder is named by their content.
 
 So each is read with the digest that the recipe states, at every load, also by a worker that was started
 weeks ago: a file that changed meanwhile is refused, because label and digest would lie.
@@ -23,6 +23,7 @@ from pipeline.errors import SettingsError
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
+    from pipeline.superres.networks.pretrained import Pretrained
     from pipeline.superres.prior.weights import Prior
 
 
@@ -44,8 +45,10 @@ def with_checked_files(recipe: Recipe) -> Recipe:
     elif prior is not None:  # its weights are ours, and are looked at when they are used
         _refuse_other_scale(recipe, _shipped_scales())
     load_kernel(recipe)
+    load_pretrained(recipe)
+    network = recipe.network.model_copy(update={"pretrained_sha256": _digest(_content(recipe, "pretrained"))})
     degrade = recipe.degrade.model_copy(update={"kernel_sha256": _digest(kernel)})
-    return recipe.model_copy(update={"prior_sha256": _digest(prior), "degrade": degrade})
+    return recipe.model_copy(update={"prior_sha256": _digest(prior), "degrade": degrade, "network": network})
 
 
 def load_prior(recipe: Recipe) -> Prior | None:
@@ -102,12 +105,39 @@ def load_kernel(recipe: Recipe) -> Float64[NDArray[np.float64], "y x"] | None:
     return kernel
 
 
+def load_pretrained(recipe: Recipe) -> Pretrained | None:
+    """What `recipe.network.pretrained` names; None where it names nothing that is used.
+
+    Raises:
+        SettingsError: As `with_checked_files`.
+    """
+    if (kept := _content(recipe, "pretrained")) is None:
+        return None
+    from pipeline.superres.networks.pretrained import read_pretrained
+
+    name = f"setting recipe.network.pretrained: {recipe.network.pretrained}"
+    try:
+        found = read_pretrained(kept)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error
+    if found.scale not in (None, recipe.scale):
+        raise SettingsError(
+            f"{name}: its {found.name} enlarges x{found.scale}, and recipe.scale is {recipe.scale}"
+        )
+    return found
+
+
 def _content(recipe: Recipe, what: str) -> bytes | None:
     """The bytes of a file that the recipe names and uses, checked against the digest that it states."""
+    detail, path = recipe.resolved().detail, None
     if what == "prior":
-        used = recipe.prior != "none" and recipe.resolved().detail != "none"
+        used = recipe.prior != "none" and detail in ("prior", "trained")
         path = prior_path(recipe.prior) if used else None
         name, wanted, sha256 = "recipe.prior", '"shipped", "none" or an existing file', recipe.prior_sha256
+    elif what == "pretrained":
+        path = recipe.network.pretrained if detail == "pretrained" else None
+        name, wanted = "recipe.network.pretrained", "an existing file of weights"
+        sha256 = recipe.network.pretrained_sha256
     else:
         path, name, wanted = recipe.degrade.kernel, "recipe.degrade.kernel", "an existing NPY file"
         sha256 = recipe.degrade.kernel_sha256

@@ -57,7 +57,8 @@ def when(name: str, *values: Any) -> When:
 
 
 TRAINED = when("detail", "trained")
-NETWORK = when("detail", "prior", "trained")
+TAUGHT = when("detail", "prior", "trained")  # a network that was taught here, by this scene or others
+NETWORK = when("detail", "prior", "trained", "pretrained")
 FROM_PRIOR = When(("prior",), other=("none",))
 ALONE = when("prior", "none")  # starting from a prior, the network is the prior's
 PATCHES = When(("infer.mode",), other=("whole",))
@@ -208,7 +209,7 @@ class TrainSettings(Branch):
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Exponential average of the weights; 0 uses the last ones."
     )
-    mixed_precision: Annotated[Literal["off", "bfloat16", "float16"], NETWORK] = Field(
+    mixed_precision: Annotated[Literal["off", "bfloat16", "float16"], TAUGHT] = Field(
         "bfloat16",
         description="Numbers that the network's body computes with, on every machine; its last layer and all "
         "sums stay float32. off: float32 throughout.",

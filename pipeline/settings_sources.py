@@ -89,8 +89,10 @@ def refuse_recipe(assignments: Sequence[str], verb: str, used: Collection[str]) 
 def _refuse_resting(given: Mapping[str, Any], recipe: Recipe) -> None:
     """Refuse a setting that does not act and differs from its default; a full tree names them all."""
     resolved = recipe.resolved()
-    choice = {"preset": recipe.preset, "detail": resolved.detail, "prior": recipe.prior}
-    usual = Recipe.model_validate(choice if resolved.detail != "none" else {**choice, "prior": "shipped"})
+    choice: dict[str, Any] = {"preset": recipe.preset, "detail": resolved.detail, "prior": recipe.prior}
+    if resolved.detail in ("none", "pretrained"):
+        choice |= {"prior": "shipped", "network": {"pretrained": recipe.network.pretrained}}
+    usual = Recipe.model_validate(choice)
     for name, lack in recipe.resting().items():
         said = value_at(given, name) is not None
         if said and value_at(recipe, name) != value_at(usual, name):

@@ -75,11 +75,14 @@ def test_the_first_name_of_the_original_means_the_same():
         (("recipe.infer.patch_px=32",), r'patch_px .* where recipe\.infer\.mode is not "whole"; .* "whole"'),
         (
             ("recipe.detail=none", "recipe.gate.enabled=false"),
-            r'enabled .* is "prior" or "trained"; .* "none"',
+            r'enabled .* is "prior" or "trained" or "pretrained"; .* "none"',
         ),
         (("recipe.normalize.clip=true",), r"clip .* where recipe\.prior is \"none\""),
         (("recipe.prior=none", "recipe.train.pull=9"), r'pull .* where recipe\.prior is not "none"'),
-        (("recipe.prior=none", "recipe.normalize.clip=true"), r"clip .*mean_window_px is 0; .* is 9"),
+        (
+            ("recipe.prior=none", "recipe.normalize.clip=true"),
+            r'clip .*mean_window_px or recipe\.detail is 0 or "pretrained"; .*mean_window_px is 9 and',
+        ),
         (
             ("recipe.preset=original", "recipe.normalize.low_k=100"),
             r'low_k .* where recipe\.normalize\.method is "absolute"; .* is "percentile"',

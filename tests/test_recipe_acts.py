@@ -16,11 +16,12 @@ import torch
 from pipeline.errors import SettingsError
 from pipeline.grid import Window
 from pipeline.recipe import CONDITIONS, Recipe, value_at
-from pipeline.recipe_files import load_kernel, load_prior
+from pipeline.recipe_files import load_kernel, load_pretrained, load_prior
 from pipeline.scene import Sensor
 from pipeline.settings_sources import load_settings
 from pipeline.superres.enhance import enhance
 from tests.scenes import scene_of, truth_and_lr
+from tests.superres.networks.published import as_pth, made
 
 SENSOR = Sensor("one band", 140.0, 0.35, 0.05, 10.9, "made for tests")
 KINDS = {
@@ -47,8 +48,15 @@ KINDS = {
         "recipe.infer.self_ensemble=false",
         "recipe.gate.enabled=false",
     ),
+    "pretrained": (
+        "recipe.scale=2",
+        "recipe.network.pretrained={weights}",
+        "recipe.infer.self_ensemble=false",
+        "recipe.gate.enabled=false",
+    ),
     "none": ("recipe.scale=2", "recipe.detail=none"),
 }
+NAMES_A_FILE = ("degrade.kernel", "network.pretrained")
 # A training that is long and restless enough for its validations to decide something.
 JUDGED = (
     "recipe.gate.enabled=true",
@@ -105,8 +113,20 @@ BESIDE = {
 OTHER = {
     "scale": 4,
     "seed": 1,
-    "detail": {"prior": "none", "trained": "none", "started": "prior", "none": "prior"},
-    "prior": {"prior": "none", "trained": "shipped", "started": "none", "none": "none"},
+    "detail": {
+        "prior": "none",
+        "trained": "none",
+        "started": "prior",
+        "pretrained": "none",
+        "none": "prior",
+    },
+    "prior": {
+        "prior": "none",
+        "trained": "shipped",
+        "started": "none",
+        "pretrained": "none",
+        "none": "none",
+    },
     "normalize.high_percentile": 90.0,
     "normalize.high_k": 400.0,
     "degrade.psf_sigma_px": 0.6,
@@ -143,11 +163,28 @@ OTHER = {
     "train.validate_every": 1000,
     "train.patience_fraction": 0.01,
     "infer.reduce": "median",
-    "infer.self_ensemble": {"prior": False, "trained": True, "started": True, "none": False},
-    "gate.enabled": {"prior": False, "trained": True, "started": True, "none": False},
+    "infer.self_ensemble": {
+        "prior": False,
+        "trained": True,
+        "started": True,
+        "pretrained": True,
+        "none": False,
+    },
+    "gate.enabled": {"prior": False, "trained": True, "started": True, "pretrained": True, "none": False},
     "infer.patch_px": 16,
     "infer.context_px": 4,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory):
+    """A file of weights of others, named in the settings of their kind."""
+    file = tmp_path_factory.mktemp("weights") / "srcnn.pth"
+    file.write_bytes(as_pth(made("srcnn", bands=1)))
+    unnamed = KINDS["pretrained"]
+    KINDS["pretrained"] = tuple(word.format(weights=file) for word in unnamed)
+    yield file
+    KINDS["pretrained"] = unnamed
 
 
 @cache
@@ -164,10 +201,13 @@ def scene(side_px, nedt_k):
 def product(told):
     """Kelvin and uncertainty of the tiny scene, and the recipe's digest."""
     recipe = load_settings(assignments=told, environment={}).recipe
-    made = scene(80, 0.0) if set(JUDGED) <= set(told) else scene(40, 0.3)
-    enhancement = enhance(
-        made, recipe, device=torch.device("cpu"), prior=load_prior(recipe), kernel=load_kernel(recipe)
-    )
+    seen = scene(80, 0.0) if set(JUDGED) <= set(told) else scene(40, 0.3)
+    files = {
+        "prior": load_prior(recipe),
+        "pretrained": load_pretrained(recipe),
+        "kernel": load_kernel(recipe),
+    }
+    enhancement = enhance(seen, recipe, device=torch.device("cpu"), **files)
     pixels = enhancement.compute(Window(0, 0, *enhancement.scene.grid.shape))
     return np.stack([pixels.temperature, pixels.uncertainty]), recipe.digest
 
@@ -208,7 +248,7 @@ def refused(told):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [name for name in CONDITIONS if name not in ("preset", "degrade.kernel")])
+@pytest.mark.parametrize("name", [name for name in CONDITIONS if name not in ("preset", *NAMES_A_FILE)])
 def test_a_setting_changes_pixels_or_is_refused(name, kind):
     plain = (*KINDS[kind], *beside(name, kind))
     told = (*plain, f"recipe.{name}={another(name, kind)}")
@@ -227,3 +267,12 @@ def test_a_kernels_file_changes_pixels(kind, tmp_path):
     np.save(tmp_path / "psf.npy", np.outer(line, line))
     told = (*KINDS[kind], f"recipe.degrade.kernel='{tmp_path / 'psf.npy'}'")
     assert not np.array_equal(product(told)[0], product(KINDS[kind])[0], equal_nan=True)
+
+
+def test_other_weights_of_others_are_other_pixels(weights, tmp_path):
+    other = tmp_path / "other.pth"
+    other.write_bytes(as_pth(made("srcnn", bands=1, seed=1)))
+    told = [word.replace(str(weights), str(other)) for word in KINDS["pretrained"]]
+    (before, first), (after, second) = product(KINDS["pretrained"]), product(tuple(told))
+    assert first != second
+    assert not np.array_equal(before, after, equal_nan=True)

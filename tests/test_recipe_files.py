@@ -7,11 +7,12 @@ import pytest
 
 from pipeline.errors import SettingsError
 from pipeline.process import process_scene
-from pipeline.recipe_files import load_kernel, load_prior, prior_path
+from pipeline.recipe_files import load_kernel, load_pretrained, load_prior, prior_path
 from pipeline.settings import Settings
 from pipeline.settings_sources import load_settings
 from pipeline.superres.prior.weights import Prior
 from tests.archive.finding import find
+from tests.superres.networks.published import as_pth, made
 
 
 def load(*assignments, file=None):
@@ -69,6 +70,55 @@ def test_a_prior_that_changed_is_refused_where_settings_came_as_a_flows_paramete
     file.write_text(json.dumps(parameters))
     with pytest.raises(SettingsError, match="has changed"):
         load(file=file)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    file = tmp_path / "swinir.pth"
+    file.write_bytes(as_pth(made("swinir")))
+    return file
+
+
+def test_weights_of_others_are_the_same_recipe_wherever_they_lie_and_another_when_they_are_others(weights):
+    before = load(f"recipe.network.pretrained={weights}", "recipe.scale=2").recipe
+    assert before.label.startswith("pretrained-x2-")
+    elsewhere = weights.rename(weights.with_name("model.pth"))
+    after = load(f"recipe.network.pretrained={elsewhere}", "recipe.scale=2").recipe
+    assert after.digest == before.digest
+    elsewhere.write_bytes(as_pth(made("swinir", seed=1)))
+    with pytest.raises(SettingsError, match=r"pretrained: '.*model\.pth' has changed: sha256 "):
+        load_pretrained(after)
+    assert load(f"recipe.network.pretrained={elsewhere}", "recipe.scale=2").recipe.digest != before.digest
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (("recipe.scale=4",), r"swinir\.pth: its swinir enlarges x2, and recipe\.scale is 4"),
+        (
+            ("recipe.detail=trained",),
+            r"pretrained changes nothing .* acts where recipe\.detail is \"pretrained\"",
+        ),
+        (("recipe.prior=none",), r"prior changes nothing .* acts where recipe\.detail is \"prior\" or"),
+        (("recipe.network.channels=8",), r"network\.channels changes nothing"),
+        (("recipe.train.steps=8",), r"train\.steps changes nothing"),
+        (("recipe.network.pretrained=/nowhere.pth",), r"existing file of weights is wanted, found '/nowhere"),
+    ],
+)
+def test_weights_of_others_that_do_not_fit_the_recipe_are_refused(weights, told, reason):
+    with pytest.raises(SettingsError, match=reason):
+        load(f"recipe.network.pretrained={weights}", "recipe.scale=2", *told)
+
+
+def test_a_recipe_of_pretrained_weights_names_them():
+    with pytest.raises(SettingsError, match=r"name the weights in network\.pretrained"):
+        load("recipe.detail=pretrained")
+
+
+def test_a_file_that_holds_no_weights_is_refused_before_the_night(weights):
+    weights.write_bytes(b"half a download")
+    with pytest.raises(SettingsError, match=r"recipe\.network\.pretrained: .*swinir\.pth: "):
+        load(f"recipe.network.pretrained={weights}", "recipe.scale=2")
 
 
 def test_a_recipe_that_uses_no_prior_reads_none(tmp_path):

@@ -150,7 +150,11 @@ def _plain_values():
         info = field_of(dotted)
         choices = [each for part in get_args(info.annotation) for each in (get_args(part) or (part,))]
         words = [each for each in choices if isinstance(each, str | int) and not isinstance(each, type)]
-        if dotted in ("recipe.prior", "recipe.degrade.kernel") or dotted.endswith("_sha256"):
+        if dotted in (
+            "recipe.prior",
+            "recipe.degrade.kernel",
+            "recipe.network.pretrained",
+        ) or dotted.endswith("_sha256"):
             continue
         if words:
             yield dotted, st.sampled_from(words)

@@ -37,7 +37,8 @@ def compare(
         str,
         typer.Option(
             "--networks",
-            help="Names with commas; NAME:SIZE or attention:KIND too, and prior for the prior alone.",
+            help="Names with commas; NAME:SIZE or attention:KIND too, prior for the prior alone, "
+            "pretrained:FILE for weights of others.",
         ),
     ] = TRIED,
     scales: Annotated[str, typer.Option("--scales", help="Linear enlargements, with commas.")] = "2,4",

@@ -26,7 +26,7 @@ from pipeline.products.product_files import ProductFiles
 from pipeline.products.records import read_provenance, read_record
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.recipe import Recipe
-from pipeline.recipe_files import load_kernel, load_prior, with_checked_files
+from pipeline.recipe_files import load_kernel, load_pretrained, load_prior, with_checked_files
 from pipeline.scene import FLAG_MEANINGS, Scene
 from pipeline.superres.applying.method import Picture
 from pipeline.superres.bases.base import Base
@@ -152,7 +152,8 @@ def _network_of(
 ) -> Detail:
     """The network that the product kept; where it kept none, made again."""
     if not files.weights.exists():
-        found = find_detail(prepared, recipe, base=base, device=device, prior=load_prior(recipe))
+        prior, pretrained = load_prior(recipe), load_pretrained(recipe)
+        found = find_detail(prepared, recipe, base=base, device=device, prior=prior, pretrained=pretrained)
         again = {"source": f"taught again: {found.facts['source']}"} if found.trained else {}
         return dataclasses.replace(found, facts={**found.facts, **again})
     try:

@@ -21,16 +21,17 @@ from pipeline.recipe import Recipe
 from pipeline.superres.applying.enlarge import base_upscaler, network_upscaler
 from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.applying.passes import passes
-from pipeline.superres.bases.base import Base, back_projected_base, fit_base
+from pipeline.superres.bases.base import Base, back_projected_base, bicubic_base, fit_base
 from pipeline.superres.bases.projection import Projection
 from pipeline.superres.networks import build_network, count_parameters
 from pipeline.superres.networks.detail import DetailNetwork, detail_unit
-from pipeline.superres.networks.measure import require_memory
+from pipeline.superres.networks.measure import require_memory, require_memory_to_apply
+from pipeline.superres.networks.pretrained import Pretrained
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
-from pipeline.superres.training.coverage import coverage
+from pipeline.superres.training.coverage import coverage, held_out_blocks
 from pipeline.superres.training.loop import TrainingReport, train
 from pipeline.superres.training.mixture import settle_between
 from pipeline.superres.training.pairs import ScenePairs, calibrate, make_pairs
@@ -38,8 +39,6 @@ from pipeline.superres.training.state import Checkpoint
 
 Fine = Float32[NDArray[np.float32], "_ _"]
 Mask = Bool[NDArray[np.bool_], "_ _"]
-HELD_OUT_BLOCK_PX = 32
-HELD_OUT_SHARE = 4  # one block in four is held out
 LARGE_PX = 256**2  # measured pixels from which on a scene is expected to teach as much as it can
 USUAL_SHARE = 0.5  # of what a large scene taught at x2 that suits it at the next scale; at x4 half of it
 
@@ -83,6 +82,7 @@ def find_detail(
     base: Base,
     device: torch.device,
     prior: Prior | None = None,
+    pretrained: Pretrained | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Detail:
@@ -94,11 +94,14 @@ def find_detail(
         base: What the scene's own network adds to.
         device: Where it trains.
         prior: What `recipe.prior` names: published as it is, or where a training on the scene starts.
+        pretrained: What `recipe.network.pretrained` names.
         checkpoint: Keeps the training's state.
         progress: Told how much of the training is done.
     """
     if recipe.detail == "none":
         return Detail(base, facts={"source": "none"})
+    if recipe.detail == "pretrained" and pretrained is not None:
+        return _detail_of_pretrained(prepared, recipe, pretrained, device)
     if recipe.detail == "prior" and prior is not None:
         return detail_of_prior(prepared, prior)
     return _train_here(
@@ -158,6 +161,24 @@ def detail_of_prior(prepared: Prepared, prior: Prior) -> Detail:
     )
 
 
+def _detail_of_pretrained(
+    prepared: Prepared, recipe: Recipe, pretrained: Pretrained, device: torch.device
+) -> Detail:
+    """A network that others taught, as it is; where it takes an enlarged scene, by bicubic."""
+    scale = recipe.scale
+    require_memory_to_apply(
+        pretrained.name, lambda: pretrained.build(scale), seen=_seen(prepared, recipe), device=device
+    )
+    network = pretrained.network(scale)
+    facts = {
+        "source": "pretrained",
+        "name": pretrained.name,
+        "parameters": count_parameters(network),
+        "reach_px": network.reach_px,
+    }
+    return Detail(bicubic_base(scale), network, facts=facts)
+
+
 def fit_scene_base(prepared: Prepared, recipe: Recipe) -> Base:
     """What needs no learning, tuned on the scene."""
     generator = Stream.BASE.generator(recipe.seed)
@@ -178,7 +199,8 @@ def compose_method(
         base=detail.base,
         units=prepared.units,
         device=device,
-        mixed_precision=recipe.train.mixed_precision,
+        # What others taught answers with the whole scene and not with a detail: it is rounded nowhere.
+        mixed_precision="off" if recipe.detail == "pretrained" else recipe.train.mixed_precision,
     )
     generator = Stream.SHIFTS.generator(recipe.seed)
     ways = passes(up, recipe.infer, generator, symmetric=prepared.degrade.symmetric)
@@ -270,13 +292,18 @@ def _scene_pairs(
 
 
 def _require_memory(prepared: Prepared, recipe: Recipe, device: torch.device) -> None:
-    """Refuse a network that cannot fit; what it sees at once is a patch with its context, or the scene."""
-    infer, seen = recipe.infer, tuple(prepared.lr.shape)
-    if infer.mode != "whole":
-        side = (infer.patch_px or 0) + 2 * (infer.context_px or 0)
-        seen = min(side, seen[0]), min(side, seen[1])
-    patch = recipe.pairs.crop_px or 0, recipe.pairs.batch
+    """Refuse a network that cannot fit."""
+    patch, seen = (recipe.pairs.crop_px or 0, recipe.pairs.batch), _seen(prepared, recipe)
     require_memory(recipe.network, recipe.scale, patch=patch, seen=seen, device=device)
+
+
+def _seen(prepared: Prepared, recipe: Recipe) -> tuple[int, ...]:
+    """What a network that looks at everything sees at once: a patch with its context, or the scene."""
+    infer, shape = recipe.infer, prepared.lr.shape
+    if infer.mode == "whole":
+        return tuple(shape)
+    side = (infer.patch_px or 0) + 2 * (infer.context_px or 0)
+    return min(side, shape[0]), min(side, shape[1])
 
 
 def _not_trained(
@@ -287,17 +314,3 @@ def _not_trained(
         told = {**start.facts, "training": reason}
         return dataclasses.replace(start, report=report, facts=told)
     return dataclasses.replace(start, reason=reason, report=report, facts=facts)
-
-
-def held_out_blocks(shape: tuple[int, ...], seed: int) -> Bool[NDArray[np.bool_], "y x"]:
-    """True in one of every 2 x 2 blocks, drawn, so that held-out pixels lie all over the scene."""
-    generator = Stream.PAIRS.generator(seed, 1)
-    side = min(HELD_OUT_BLOCK_PX, max(min(shape) // 4, 1))
-    blocks = [-(-size // side) for size in shape]
-    rows, columns = (-(-count // 2) for count in blocks)
-    chosen = generator.integers(HELD_OUT_SHARE, size=(rows, columns))
-    quads = np.zeros((2 * rows, 2 * columns), dtype=bool)
-    row, column = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    quads[2 * row + chosen // 2, 2 * column + chosen % 2] = True
-    fine = np.repeat(np.repeat(quads, side, axis=0), side, axis=1)
-    return fine[: shape[0], : shape[1]]

@@ -41,6 +41,7 @@ from pipeline.superres.judging.contract import consistency_figures
 from pipeline.superres.judging.error_model import ErrorModel
 from pipeline.superres.judging.selftest import activity, enlarge_smoothly
 from pipeline.superres.kept import kept_network
+from pipeline.superres.networks.pretrained import Pretrained
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.holes import near_border, near_missing
 from pipeline.superres.sensing.prepare import Prepared, prepare
@@ -67,6 +68,7 @@ def enhance(
     *,
     device: torch.device,
     prior: Prior | None = None,
+    pretrained: Pretrained | None = None,
     kernel: Float[NDArray[np.floating], "ky kx"] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress = quiet,
@@ -79,6 +81,7 @@ def enhance(
         recipe: All that changes a pixel.
         device: Where networks train and run.
         prior: What `recipe.prior` names, already loaded.
+        pretrained: What `recipe.network.pretrained` names, already loaded.
         kernel: What `recipe.degrade.kernel` names, already loaded.
         checkpoint: Keeps the training's state, so that a killed run goes on.
         tells_learned: Pixels tell what the network added; it takes a second projection.
@@ -102,6 +105,7 @@ def enhance(
         base=base,
         device=device,
         prior=prior,
+        pretrained=pretrained,
         checkpoint=checkpoint,
         progress=lambda fraction: progress("train", fraction),
     )

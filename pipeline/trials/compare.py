@@ -39,7 +39,7 @@ from pipeline.trials.metrics import accuracy
 Picture: TypeAlias = Float32[NDArray[np.float32], "_ _"]
 _Answer: TypeAlias = tuple[Picture, dict[str, Any]]
 
-PRIOR = "prior"
+PRIOR, PRETRAINED = "prior", "pretrained"
 MAKING = ("recipe.train.", "recipe.pairs.", "recipe.network.")
 FIGURES = ("rmse_k", "mae_k", "psnr_db", "ssim", "consistency_k", "detail_correlation")
 COLUMNS = ("scene", "scale", "method", *FIGURES, "parameters", "process_s", "peak_mib", "note")
@@ -77,12 +77,15 @@ class Comparison:
 def network_words(name: str, more: Iterable[str] = ()) -> list[str]:
     """The settings that a short name stands for: "swinir", "swinir:standard", "attention:window", "prior".
 
-    `more` are settings for all of them; a prior gets none that say how a network is made or trained.
+    "pretrained:FILE" are weights of others. `more` are settings for all of them; a prior and weights of
+    others get none that say how a network is made or trained.
     """
-    if name == PRIOR:
-        kept = [word for word in more if not word.startswith(MAKING)]
-        return ["recipe.prior=shipped", "recipe.detail=prior", *kept]
     network, _, kind = name.partition(":")
+    kept = [word for word in more if not word.startswith(MAKING)]
+    if name == PRIOR:
+        return ["recipe.prior=shipped", "recipe.detail=prior", *kept]
+    if network == PRETRAINED:
+        return [f"recipe.network.pretrained={kind}", *kept]
     words = ["recipe.prior=none", f"recipe.network.name={network}"]
     if kind:
         setting = "size" if kind in ("small", "standard", "original") else "attention"

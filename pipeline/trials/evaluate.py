@@ -26,7 +26,7 @@ from pipeline.process import resolve_device
 from pipeline.products.store.zarr_store import aligned_tile_px, open_store, temperature_name, write_store
 from pipeline.raster import fill_nearest, most_textured_whole
 from pipeline.recipe import Recipe
-from pipeline.recipe_files import load_kernel, load_prior
+from pipeline.recipe_files import load_kernel, load_pretrained, load_prior
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Enhancement, Scene
 from pipeline.settings import Settings
@@ -172,6 +172,7 @@ def enhanced(scene: Scene, settings: Settings, recipe: Recipe) -> Enhancement:
         recipe,
         device=resolve_device(settings.run.device),
         prior=load_prior(recipe),
+        pretrained=load_pretrained(recipe),
         kernel=load_kernel(recipe),
     )
 

@@ -21,6 +21,7 @@ from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.settings_sources import load_settings
 from pipeline.superres.prior.weights import Prior
 from tests.scenes import truth_and_lr
+from tests.superres.networks.published import as_pth, made
 
 BOX = Window(40, 44, 12, 10)
 
@@ -109,6 +110,20 @@ def test_a_network_that_the_product_kept_is_read_and_not_taught_again(published,
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(DamagedProductError, match=r"weights\.safetensors: "):
         explain(product, scene, BOX)
+
+
+def test_weights_of_others_are_explained(published, tmp_path):
+    _, scene, path = published
+    file = tmp_path / "swinir.pth"
+    file.write_bytes(as_pth(made("swinir", layers=(1,))))
+    told = (f"archive.root={path}", f"output.root={tmp_path}", "archive.settle_s=0", "recipe.scale=2")
+    told += (f"recipe.network.pretrained={file}", "recipe.gate.enabled=false", "output.pages=false")
+    settings = load_settings(assignments=(*told, "recipe.infer.self_ensemble=false"), environment={})
+    record = process_scene(discover(settings.archive).scenes[0], settings)
+    found = explain(tmp_path / record.product, scene, BOX)
+    assert found.facts["network"] == "pretrained"
+    assert found.facts["learned_largest_k"] > 0
+    assert found.facts["completeness_missing_fraction"] < 0.01
 
 
 def test_another_scene_or_place_is_refused_in_one_line(published):

@@ -13,6 +13,7 @@ from pipeline.settings_sources import load_settings
 from pipeline.trials.compare import COLUMNS, Row, compare, mean_rows, network_words, write_comparison
 from pipeline.trials.evaluate import degradation
 from tests.scenes import scene_of, truth_and_lr
+from tests.superres.networks.published import as_pth, made
 
 QUICK = ("recipe.scale=2", "recipe.gate.enabled=false", "recipe.infer.self_ensemble=false")
 
@@ -80,6 +81,21 @@ def test_table_data_and_picture_are_written(comparison, tmp_path):
     assert kept["command"] == "thermal-sr compare ..."
     with Image.open(picture) as drawn:
         assert drawn.size[0] > 700
+
+
+def test_weights_of_others_are_compared_like_any_network(tmp_path):
+    """In full; what says how networks are trained is nothing to them."""
+    file = tmp_path / "srcnn.pth"
+    file.write_bytes(as_pth(made("srcnn", bands=1)))
+    networks = {"theirs": settings_of(f"pretrained:{file}", "recipe.gate.enabled=false")}
+    assert network_words(f"pretrained:{file}", ["recipe.train.steps=9", "recipe.seed=1"])[1:] == [
+        "recipe.seed=1"
+    ]
+    truth, _ = truth_and_lr(64, 2, seed=5)
+    found = compare(scene_of(truth), networks, degraded=degradation("mtf", 2), noise_k=0.0, size_px=64)
+    rows = figures(found)
+    assert rows["theirs"]["parameters"] == 8 * 81 + 8 + 4 * 8 * 25 + 4 + 4 * 25 + 1
+    assert rows["theirs"]["rmse_k"] > rows["tikhonov"]["rmse_k"]  # weights drawn by lot are shown as losing
 
 
 def test_short_names_stand_for_settings():

@@ -133,7 +133,8 @@ def _decide(
         )
     if fitted is None:
         return Gain(0.0, "the scene is too small to test the network on itself")
-    return gain_of_trained(fitted, scale=recipe.scale, alarmed=alarmed)
+    pixels = "held-out pixels" if detail.trained else "own test"
+    return gain_of_trained(fitted, scale=recipe.scale, alarmed=alarmed, pixels=pixels)
 
 
 def _finite(value: float) -> float | None:

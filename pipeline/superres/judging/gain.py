@@ -93,15 +93,17 @@ def decide(evidence: Sequence[Evidence], *, veto: Evidence | None = None, cap: f
     return Gain(min(gain, cap), "", known)
 
 
-def gain_of_trained(fitted: FittedGain, *, scale: int, alarmed: bool) -> Gain:
-    """The gain of a network that this scene alone taught.
+def gain_of_trained(
+    fitted: FittedGain, *, scale: int, alarmed: bool, pixels: str = "held-out pixels"
+) -> Gain:
+    """The gain of a network that this scene alone taught, or that others taught without a record of it.
 
     One standard error less than its held-out pixels say, because a published pixel should not be expected to
     be worse than the base. The network was taught at the very scale that it is tested at, so beyond x2 it is
     believed less: on real scenes a gain of 1.3 was fitted at x4 where 0.14 was best one scale down.
     """
     believed = (fitted.gain - fitted.error) * TRAINED_SCALE / max(scale, TRAINED_SCALE)
-    own = Evidence("the scene's held-out pixels", believed, fitted.error, 1.0)
+    own = Evidence(f"the scene's {pixels}", believed, fitted.error, 1.0)
     return decide([own], cap=_cap(fitted, scale, alarmed))
 
 

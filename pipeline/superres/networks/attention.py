@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from pipeline.network_settings import NetworkSettings, filled
 from pipeline.superres.networks.detail import Chain, DetailNetwork, Maps, convolution, local_mean
-from pipeline.superres.networks.heads import coarse_inputs
+from pipeline.superres.networks.heads import coarse_inputs, coarse_network
 from pipeline.superres.networks.high_similarity import HighSimilarityAttention
 from pipeline.superres.networks.looks import Look, convolution_look, reach_of
 from pipeline.superres.networks.windows import WindowLayer
@@ -178,16 +178,8 @@ def attention_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
         reach_px=None if looks is None else reach_of([*looks, convolution_look(1)], lattice_px),
         lattice_px=lattice_px,
     )
-    return DetailNetwork(
-        body,
-        _staged_head(channels, scale) if staged else _direct_head(channels, scale),
-        scale=scale,
-        grid="lr",
-        mean_window_px=settings.mean_window_px or 0,
-        base_input=bool(settings.base_input),
-        noise_input=settings.noise_input,
-        starts_at_base=not staged,
-    )
+    head = _staged_head if staged else _direct_head
+    return coarse_network(settings, scale, body, head(channels, scale), starts_at_base=not staged)
 
 
 def _staged_head(channels: int, scale: int) -> Chain:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline.network_settings import NetworkSettings, filled
 from pipeline.superres.networks.attention import ChannelAttention
 from pipeline.superres.networks.detail import DetailNetwork, Maps, convolution
-from pipeline.superres.networks.heads import coarse_inputs, direct_head, narrowed_head
+from pipeline.superres.networks.heads import coarse_inputs, coarse_network, direct_head, narrowed_head
 from pipeline.superres.networks.looks import Look, convolution_look
 from pipeline.superres.networks.window_body import WindowBody, WindowGroup, shifts
 from pipeline.superres.networks.windows import WindowLayer
@@ -30,13 +30,15 @@ class ChannelAttentionBlock(nn.Module):
         look: Which pixels it looks at.
     """
 
-    def __init__(self, channels: int, window_px: int) -> None:
+    def __init__(
+        self, channels: int, window_px: int, *, compression: int = COMPRESSION, squeeze: int = SQUEEZE
+    ) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            convolution(channels, channels // COMPRESSION),
+            convolution(channels, channels // compression),
             nn.GELU(),
-            convolution(channels // COMPRESSION, channels),
-            ChannelAttention(channels, SQUEEZE, window_px, pooling="average"),
+            convolution(channels // compression, channels),
+            ChannelAttention(channels, squeeze, window_px, pooling="average"),
         )
         self.look: Look = convolution_look(2 + window_px // 2)
 
@@ -57,15 +59,7 @@ def hat_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
         sees_everything=settings.attention_window_px == 0,
     )
     head = narrowed_head if settings.upsampler == "stages" else direct_head
-    return DetailNetwork(
-        body,
-        head(channels, scale),
-        scale=scale,
-        grid="lr",
-        mean_window_px=settings.mean_window_px or 0,
-        base_input=bool(settings.base_input),
-        noise_input=settings.noise_input,
-    )
+    return coarse_network(settings, scale, body, head(channels, scale))
 
 
 def _group(settings: NetworkSettings, channels: int, window_px: int) -> WindowGroup:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from pipeline.superres.networks.detail import Maps
 from pipeline.superres.networks.device import in_float32
 from pipeline.superres.networks.looks import Look, window_look
+from pipeline.superres.networks.windows import from_windows, to_windows
 
 NEVER = -1e9  # similarity of what does not exist
 
@@ -102,19 +103,17 @@ class HighSimilarityAttention(nn.Module):
     def _windows(self, features: Tensor) -> Tensor:
         """(n, channel, y, x) to (n, window, pixel, channel), zero beyond the raster."""
         before, after = self._sides(features.shape[-2:])
-        padded = functional.pad(features, (before[1], after[1], before[0], after[0]))
-        n, channels, height, width = padded.shape
-        rows, columns = (self.window_px, self.window_px) if self.window_px else (height, width)
-        cut = padded.reshape(n, channels, height // rows, rows, width // columns, columns)
-        return cut.permute(0, 2, 4, 3, 5, 1).reshape(n, -1, rows * columns, channels)
+        padded = functional.pad(features, (before[1], after[1], before[0], after[0])).permute(0, 2, 3, 1)
+        return to_windows(padded, self.window_px) if self.window_px else padded.flatten(1, 2)[:, None]
 
     def _raster(self, windows: Tensor, shape: torch.Size) -> Tensor:
         """The inverse of `_windows`."""
         before, after = self._sides(shape)
-        height, width = (first + size + last for first, size, last in zip(before, shape, after, strict=True))
-        rows, columns = (self.window_px, self.window_px) if self.window_px else (height, width)
-        cut = windows.reshape(windows.shape[0], height // rows, width // columns, rows, columns, -1)
-        raster = cut.permute(0, 5, 1, 3, 2, 4).reshape(windows.shape[0], -1, height, width)
+        whole = [first + size + last for first, size, last in zip(before, shape, after, strict=True)]
+        if self.window_px:
+            raster = from_windows(windows, (whole[0], whole[1])).permute(0, 3, 1, 2)
+        else:
+            raster = windows[:, 0].transpose(1, 2).reshape(windows.shape[0], -1, *whole)
         return raster[..., before[0] : before[0] + shape[0], before[1] : before[1] + shape[1]]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.network_settings import NetworkSettings, filled
 from pipeline.superres.networks.detail import DetailNetwork, Maps, convolution
-from pipeline.superres.networks.heads import coarse_inputs, direct_head, staged_head
+from pipeline.superres.networks.heads import coarse_inputs, coarse_network, direct_head, staged_head
 from pipeline.superres.networks.high_similarity import HighSimilarityAttention
 from pipeline.superres.networks.looks import Look, convolution_look, reach_of
 from pipeline.superres.networks.window_body import shifts
@@ -91,12 +91,5 @@ def hspan_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
     """The network of these settings, its size filled in (`Recipe.resolved`)."""
     channels = filled(settings, "channels")
     head = staged_head if settings.upsampler == "stages" else direct_head
-    return DetailNetwork(
-        SimilarityBody(settings, coarse_inputs(settings, scale), channels),
-        head(channels, scale),
-        scale=scale,
-        grid="lr",
-        mean_window_px=settings.mean_window_px or 0,
-        base_input=bool(settings.base_input),
-        noise_input=settings.noise_input,
-    )
+    body = SimilarityBody(settings, coarse_inputs(settings, scale), channels)
+    return coarse_network(settings, scale, body, head(channels, scale))

@@ -6,7 +6,9 @@ within seconds and takes no memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.errors import UnusableInputError
 from pipeline.memory import total_bytes
 from pipeline.network_settings import NetworkSettings
-from pipeline.superres.networks import build_network, count_parameters
+from pipeline.superres.networks import DetailNetwork, build_network, count_parameters
 
 SIDE_PX = 96  # of the coarse raster that is counted: whole windows of every size there is
 COPIES_IN_TRAINING = 7  # of the weights: themselves, gradient, average, best, Adam's two, the next step's
@@ -52,6 +54,11 @@ class Cost:
 
 def network_cost(settings: NetworkSettings, scale: int, shape: tuple[int, ...] = (SIDE_PX, SIDE_PX)) -> Cost:
     """The cost of a network at an enlargement, on a coarse raster of this shape; its size filled in."""
+    return cost_of(partial(build_network, settings, scale, seed=0), shape)
+
+
+def cost_of(build: Callable[[], DetailNetwork], shape: tuple[int, ...]) -> Cost:
+    """The cost of the network that `build` makes, on a coarse raster of this shape."""
     kept = largest = 0
 
     def count(tensor: torch.Tensor) -> torch.Tensor:
@@ -64,7 +71,8 @@ def network_cost(settings: NetworkSettings, scale: int, shape: tuple[int, ...] =
         FlopCounterMode(display=False) as counter,
         torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
     ):
-        network = build_network(settings, scale, seed=0)
+        network = build()
+        scale = network.scale
         fine = tuple(scale * size for size in shape)
         network(torch.zeros(1, 1, *shape), torch.zeros(1, 1, *fine))
     pixels = shape[0] * shape[1]
@@ -97,7 +105,7 @@ def require_memory(
     Raises:
         UnusableInputError: If a step of the training, or the application, needs more than the device has.
     """
-    has = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else total_bytes()
+    has = _bytes_of(device)
     crop_px, batch = patch
     training = network_cost(settings, scale, (crop_px, crop_px))
     if (needs := training.training_bytes(batch * crop_px**2)) > has:
@@ -106,14 +114,32 @@ def require_memory(
             f"pixels a side, and there are {_gib(has)}: use a smaller recipe.network.size, "
             "recipe.pairs.batch or recipe.pairs.crop_px"
         )
-    if training.reach_px is not None:  # then it is applied by tiles
-        return
-    if (needs := network_cost(settings, scale, seen).applying_bytes) > has:
+    build = partial(build_network, settings, scale, seed=0)
+    require_memory_to_apply(settings.name, build, seen=seen, device=device)
+
+
+def require_memory_to_apply(
+    name: str, build: Callable[[], DetailNetwork], *, seen: tuple[int, ...], device: torch.device
+) -> None:
+    """Say before anything starts that a network that looks at everything cannot fit; others go by tiles.
+
+    Raises:
+        UnusableInputError: If it needs more than the device has.
+    """
+    with torch.device("meta"):
+        everywhere = build().reach_px is None
+    has = _bytes_of(device)
+    if everywhere and (needs := cost_of(build, seen).applying_bytes) > has:
         raise UnusableInputError(
-            f"network {settings.name} looks at everything and needs about {_gib(needs)} for {seen[0]} x "
+            f"network {name} looks at everything and needs about {_gib(needs)} for {seen[0]} x "
             f"{seen[1]} pixels at once, and there are {_gib(has)}: apply it by tiles with recipe.infer.mode "
             '= "blend" and a recipe.infer.patch_px that fits, or use a smaller recipe.network.size'
         )
+
+
+def _bytes_of(device: torch.device) -> int:
+    """Memory of a device."""
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else total_bytes()
 
 
 def _gib(count: int) -> str:

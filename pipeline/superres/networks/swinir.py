@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pipeline.network_settings import NetworkSettings, filled
 from pipeline.superres.networks.detail import DetailNetwork
-from pipeline.superres.networks.heads import coarse_inputs, direct_head, narrowed_head
+from pipeline.superres.networks.heads import coarse_inputs, coarse_network, direct_head, narrowed_head
 from pipeline.superres.networks.window_body import WindowBody, WindowGroup, shifts
 from pipeline.superres.networks.windows import WindowLayer
 
@@ -27,12 +27,5 @@ def swinir_network(settings: NetworkSettings, scale: int) -> DetailNetwork:
         for _ in range(blocks)
     ]
     head = narrowed_head if settings.upsampler == "stages" else direct_head
-    return DetailNetwork(
-        WindowBody(coarse_inputs(settings, scale), channels, groups, window_px=window_px),
-        head(channels, scale),
-        scale=scale,
-        grid="lr",
-        mean_window_px=settings.mean_window_px or 0,
-        base_input=bool(settings.base_input),
-        noise_input=settings.noise_input,
-    )
+    body = WindowBody(coarse_inputs(settings, scale), channels, groups, window_px=window_px)
+    return coarse_network(settings, scale, body, head(channels, scale))

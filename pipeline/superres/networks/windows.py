@@ -80,12 +80,16 @@ class WindowAttention(nn.Module):
     Attributes:
         window_px: Side of a window.
         overlap_px: How far a window sees over its border.
+        counts_outside: Whether what lies beyond the raster counts as pixels of zero, as in HAT's code.
     """
 
     positions: Tensor
 
-    def __init__(self, channels: int, window_px: int, overlap_px: int = 0) -> None:
+    def __init__(
+        self, channels: int, window_px: int, overlap_px: int = 0, *, counts_outside: bool = False
+    ) -> None:
         super().__init__()
+        self.counts_outside = counts_outside
         self.window_px, self.overlap_px, self.heads = window_px, overlap_px, heads_of(channels)
         self.ask = nn.Linear(channels, 3 * channels)
         self.answer = nn.Linear(channels, channels)
@@ -102,8 +106,9 @@ class WindowAttention(nn.Module):
         query = self._by_head(to_windows(query, self.window_px))
         if self.overlap_px:
             key, value = (to_wide_windows(part, self.window_px, self.overlap_px) for part in (key, value))
-            inside = features.new_ones((1, *shape, 1))
-            together = to_wide_windows(inside, self.window_px, self.overlap_px)[0, :, None, :, 0] > 0
+            if not self.counts_outside:
+                inside = features.new_ones((1, *shape, 1))
+                together = to_wide_windows(inside, self.window_px, self.overlap_px)[0, :, None, :, 0] > 0
         else:
             key, value = (to_windows(part, self.window_px) for part in (key, value))
         key, value = self._by_head(key), self._by_head(value)
@@ -135,11 +140,12 @@ class WindowLayer(nn.Module):
         shift_px: int = 0,
         overlap_px: int = 0,
         beside: nn.Module | None = None,
+        counts_outside: bool = False,
     ) -> None:
         super().__init__()
         self.shift_px = shift_px
         self.before_attention, self.before_mlp = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.attend = WindowAttention(channels, window_px, overlap_px)
+        self.attend = WindowAttention(channels, window_px, overlap_px, counts_outside=counts_outside)
         self.mlp = nn.Sequential(
             nn.Linear(channels, MLP_RATIO * channels), nn.GELU(), nn.Linear(MLP_RATIO * channels, channels)
         )

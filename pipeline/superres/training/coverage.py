@@ -1,4 +1,4 @@
-"""How often a training looks at each part of the scene, worked out from how its patches are drawn."""
+"""Where a training looks: how often at each part of the scene, as its patches are drawn, and where never."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
+from pipeline.superres.streams import Stream
 from pipeline.superres.training.levels import Level
 from pipeline.superres.training.pairs import ScenePairs
 
 CELLS = 64  # a side, in which the scene is looked at
 PARTS = 8  # a side, which are told one by one
+HELD_OUT_BLOCK_PX = 32
+HELD_OUT_SHARE = 4  # one block in four is held out
 
 
 def coverage(pairs: ScenePairs, valid: Bool[NDArray[np.bool_], "y x"], patches: int) -> dict[str, Any]:
@@ -62,3 +65,17 @@ def _cells(values: Float64[NDArray[np.float64], "_ _"]) -> Float64[NDArray[np.fl
     """The nearest values on a grid of `CELLS` a side."""
     rows, columns = (((np.arange(CELLS) + 0.5) / CELLS * size).astype(int) for size in values.shape)
     return values[np.ix_(rows, columns)]
+
+
+def held_out_blocks(shape: tuple[int, ...], seed: int) -> Bool[NDArray[np.bool_], "y x"]:
+    """True in one of every 2 x 2 blocks, drawn, so that held-out pixels lie all over the scene."""
+    generator = Stream.PAIRS.generator(seed, 1)
+    side = min(HELD_OUT_BLOCK_PX, max(min(shape) // 4, 1))
+    blocks = [-(-size // side) for size in shape]
+    rows, columns = (-(-count // 2) for count in blocks)
+    chosen = generator.integers(HELD_OUT_SHARE, size=(rows, columns))
+    quads = np.zeros((2 * rows, 2 * columns), dtype=bool)
+    row, column = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    quads[2 * row + chosen // 2, 2 * column + chosen % 2] = True
+    fine = np.repeat(np.repeat(quads, side, axis=0), side, axis=1)
+    return fine[: shape[0], : shape[1]]
