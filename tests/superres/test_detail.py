@@ -17,8 +17,10 @@ from pipeline.superres.enhance import enhance
 from pipeline.superres.kept import detail_of_kept, kept_network
 from pipeline.superres.networks import NETWORKS, build_network
 from pipeline.superres.prior.weights import Prior
+from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.prepare import prepare
 from tests.scenes import scene_of, truth_and_lr
+from tests.superres.textures import leaning, rough
 
 CPU = torch.device("cpu")
 NARROW, WIDE = (np.exp(-0.5 * (np.arange(-6, 7) / sigma) ** 2) for sigma in (0.4, 1.6))
@@ -51,6 +53,30 @@ def test_a_network_that_adds_nothing_leaves_the_base_whatever_the_kernel(lines, 
         for detail in (Detail(base, network), Detail(base))
     )
     np.testing.assert_allclose(with_network, without, rtol=0, atol=1e-4)
+
+
+def test_a_kernel_that_is_not_separable_makes_pairs_base_and_projection():
+    """A whole product of it: it is seen as the scene by the sensor that leans, and by no round one."""
+    kernel = leaning(2, 0.9, 0.3)
+    known = Degrade.from_kernel(2, kernel)
+    lr = known(rough((128, 128)))
+    told = (
+        "scale=2",
+        "prior=none",
+        "degrade.nedt_k=0",
+        "train.steps=3",
+        "network.channels=8",
+        "pairs.batch=2",
+    )
+    told += ("gate.enabled=false", "degrade.domain=kelvin")
+    recipe = load_settings(assignments=[f"recipe.{word}" for word in told], environment={}).recipe
+    made = enhance(scene_of(lr), recipe, device=CPU, kernel=kernel)
+    fine = made.compute(Window(0, 0, *made.scene.grid.shape)).temperature
+    seen = [np.sqrt(np.mean((each(fine) - lr) ** 2)) for each in (known, Degrade.gaussian(2, 0.67))]
+    assert seen[0] < 0.01
+    assert seen[1] > 10 * seen[0]
+    assert made.provenance["forward_model"]["psf_source"] == "recipe.degrade.kernel"
+    assert made.provenance["training"]["best_step"] >= 0
 
 
 def test_a_turned_scene_is_no_scene_of_a_sensor_whose_blur_is_not_round():

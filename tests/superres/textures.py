@@ -33,3 +33,14 @@ def smooth_noise(side=96, seed=0):
     """(side, side) float32 without a unit: white noise blurred by a Gaussian of 1.5 pixels."""
     noise = np.random.default_rng(seed).normal(size=(side, side))
     return ndimage.gaussian_filter(noise, 1.5).astype(np.float32)
+
+
+def leaning(scale, long_px=1.0, short_px=0.4, angle=0.6):
+    """A Gaussian kernel on the fine grid, longer along one direction: no column and row make it.
+
+    Its sides are in scene pixels, the angle in radians from the rows.
+    """
+    half = round(4 * long_px * scale)
+    y, x = np.mgrid[-half : half + 1, -half : half + 1] / scale
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    return np.exp(-0.5 * ((along / long_px) ** 2 + (across / short_px) ** 2))

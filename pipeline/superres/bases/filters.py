@@ -40,9 +40,11 @@ def back_projection_filter(
     """Iterative back-projection from bicubic: its geometric series, summed in the frequency domain."""
     scale = degrade.scale
     up = _line_response(cubic_phases(scale))
-    down_y, down_x = _axis_response(degrade, -2), _axis_response(degrade, -1)
     # D after U, on the LR grid: every alias of a fine frequency falls on the same coarse one.
-    through = np.multiply.outer(_fold(down_y * up, scale), _fold(down_x * up, scale))
+    through = sum(
+        np.multiply.outer(_fold(down_y * up, scale), _fold(down_x * up, scale))
+        for down_y, down_x in _responses(degrade)
+    )
     series = sum((1 - through) ** power for power in range(iterations + 1))
     return _finite(np.multiply.outer(up, up) * np.tile(series, (scale, scale)), scale)
 
@@ -64,7 +66,7 @@ def tikhonov_filter(
         radius_px: Reach, in LR pixels; as far as it needs by default.
     """
     scale = degrade.scale
-    response = np.multiply.outer(_axis_response(degrade, -2), _axis_response(degrade, -1))
+    response = np.asarray(sum(np.multiply.outer(rows, columns) for rows, columns in _responses(degrade)))
     power = _roughness(scale) ** -p
     seen = _fold(np.abs(response) ** 2 * power, scale)
     return _finite(np.conj(response) * power / np.tile(lam + seen, (scale, scale)), scale, radius_px)
@@ -75,8 +77,8 @@ def _frequencies(scale: int) -> NDArray[np.float64]:
     return np.asarray(np.fft.fftfreq(GRID_PX * scale), dtype=np.float64)
 
 
-def _axis_response(degrade: Degrade, axis: int) -> NDArray[np.complex128]:
-    return degrade.response(_frequencies(degrade.scale), axis)
+def _responses(degrade: Degrade) -> list[tuple[NDArray[np.complex128], NDArray[np.complex128]]]:
+    return degrade.responses(_frequencies(degrade.scale), _frequencies(degrade.scale))
 
 
 def _line_response(phases: NDArray[np.float64]) -> NDArray[np.complex128]:

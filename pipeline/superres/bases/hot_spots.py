@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.superres.sensing.degrade import Degrade, dense_matrix
-from pipeline.superres.sensing.nested_grids import interpolate, pad_mirrored
+from pipeline.superres.sensing.nested_grids import interpolate, interpolate_plane, pad_mirrored
 
 SMALL_PX = 2  # a spot is less than 2*SMALL_PX+1 pixels wide
 LEAST_K = 20.0
@@ -67,6 +67,8 @@ class Spots:
         return light
 
     def _compact(self, coarse: Tensor) -> Tensor:
+        if self.degrade.rest:
+            return interpolate_plane(coarse, compact_inverse_plane(self.degrade)[None])[0]
         rows, columns = compact_inverse(self.degrade)
         return interpolate(interpolate(coarse, rows, axis=-2), columns, axis=-1)
 
@@ -102,7 +104,10 @@ def top_hat(scene: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def compact_inverse(
     degrade: Degrade,
 ) -> tuple[Float64[NDArray[np.float64], "scale width"], Float64[NDArray[np.float64], "scale width"]]:
-    """Rows and columns, (scale, 2*COMPACT_PX+1) each: the least answer to one LR pixel that ends there."""
+    """Rows and columns, (scale, 2*COMPACT_PX+1) each: the least answer to one LR pixel that ends there.
+
+    Of a separable kernel; `compact_inverse_plane` is for any.
+    """
     scale, count = degrade.scale, 4 * COMPACT_PX + 2 * degrade.reach_px + 1
     center, answers = count // 2, []
     for taps, first in ((degrade.taps_y, degrade.first_y), (degrade.taps_x, degrade.first_x)):
@@ -111,6 +116,26 @@ def compact_inverse(
         line = np.linalg.lstsq(dense_matrix(scale, taps, first, count)[:, near], wanted, rcond=1e-10)[0]
         answers.append(np.ascontiguousarray(line.reshape(-1, scale).T[:, ::-1]))
     return answers[0], answers[1]
+
+
+@lru_cache(maxsize=4)
+def compact_inverse_plane(degrade: Degrade) -> Float64[NDArray[np.float64], "scale scale width width"]:
+    """As `compact_inverse`, in weights of a plane."""
+    scale, width, count = degrade.scale, 2 * COMPACT_PX + 1, 4 * COMPACT_PX + 2 * degrade.reach_px + 1
+    center = count // 2
+    near = slice((center - COMPACT_PX) * scale, (center + COMPACT_PX + 1) * scale)
+    seen = sum(
+        np.kron(
+            dense_matrix(scale, rows, degrade.first_y, count)[:, near],
+            dense_matrix(scale, columns, degrade.first_x, count)[:, near],
+        )
+        for rows, columns in degrade.lines
+    )
+    wanted = np.zeros((count, count))
+    wanted[center, center] = 1
+    plane = np.linalg.lstsq(np.asarray(seen), wanted.ravel(), rcond=1e-10)[0]
+    phases = plane.reshape(width, scale, width, scale).transpose(1, 3, 0, 2)
+    return np.ascontiguousarray(phases[..., ::-1, ::-1])
 
 
 def _widest(tensor: Tensor, radius_px: int) -> Tensor:

@@ -8,20 +8,22 @@ judges it. The detector's box always comes on top of the PSF that is given here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Complex128, Float, Float64
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 from pipeline.superres.sensing.nested_grids import Picture, as_tensor, decimate, like, reference_k, spread
 
 NO_BLUR_HR_PX = 0.05  # the next pixel would get less than 1e-80 of the light
 CENTER_TOLERANCE_PX = 0.01
-SEPARABLE_TOLERANCE = 1e-3
+SEPARABLE_TOLERANCE = 1e-3  # of a kernel's root sum of squares; what misses less is one column and one row
+REST_TOLERANCE = 1e-9
 SYMMETRY_TOLERANCE = 1e-6  # of a weight
 MIN_WEIGHT = 0.5
 MAX_DENSE_PX = 4096
@@ -29,7 +31,7 @@ MAX_DENSE_PX = 4096
 
 @dataclass(frozen=True)
 class Degrade:
-    """Fine (HR) to coarse (LR), one row of weights per axis.
+    """Fine (HR) to coarse (LR), one row of weights per axis; further ones where that is not the whole kernel.
 
     Attributes:
         scale: Fine pixels in a coarse one, along each axis.
@@ -37,6 +39,8 @@ class Degrade:
         taps_x: Weights of HR columns.
         first_y: HR row of the first weight, counted from the first row of the LR pixel.
         first_x: The same for columns.
+        rest: Further weights of rows and columns, as long as the first ones, whose products are to be added:
+            what a kernel that is not separable holds beside its sums over columns and over rows.
     """
 
     scale: int
@@ -44,6 +48,7 @@ class Degrade:
     taps_x: tuple[float, ...]
     first_y: int
     first_x: int
+    rest: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if self.scale < 1:
@@ -89,8 +94,7 @@ class Degrade:
             kernel: (y, x) with odd sides, any positive sum: where the light of one HR pixel goes.
 
         Raises:
-            ValueError: If a side is even, the centroid is off (the product would be shifted), or the
-                kernel is no product of a column and a row.
+            ValueError: If a side is even, or the centroid is off (the product would be shifted).
         """
         kernel = np.asarray(kernel, dtype=np.float64)
         if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
@@ -105,14 +109,21 @@ class Degrade:
                 f"the kernel's centroid is {shift[0]:+.3f}, {shift[1]:+.3f} HR pixels (y, x) off its center, "
                 f"{CENTER_TOLERANCE_PX} allowed: center it, or the product is shifted"
             )
-        if (rest := float(np.linalg.norm(kernel - np.outer(y, x)) / np.linalg.norm(kernel))) > (
-            SEPARABLE_TOLERANCE
-        ):
-            raise ValueError(
-                f"the kernel is no product of a column and a row (rest {rest:.1%}, "
-                f"{SEPARABLE_TOLERANCE:.1%} allowed): give a separable one"
+        # Light spreads by convolution, weights collect it: everything is turned around.
+        found, missing = cls._from_lines(scale, y[::-1], x[::-1]), (kernel - np.outer(y, x))[::-1, ::-1]
+        if np.linalg.norm(missing) <= SEPARABLE_TOLERANCE * np.linalg.norm(kernel):
+            return found
+        columns, strengths, rows = np.linalg.svd(missing)
+        needed = np.count_nonzero(strengths > REST_TOLERANCE * np.linalg.norm(kernel))
+        box = np.full(scale, 1 / scale)
+        rest = tuple(
+            (
+                tuple(np.convolve(strengths[k] * columns[:, k], box).tolist()),
+                tuple(np.convolve(rows[k], box).tolist()),
             )
-        return cls._from_lines(scale, y[::-1], x[::-1])  # light spreads by convolution, weights collect it
+            for k in range(needed)
+        )
+        return replace(found, rest=rest)
 
     @classmethod
     def _from_lines(cls, scale: int, psf_y: NDArray[np.float64], psf_x: NDArray[np.float64]) -> Degrade:
@@ -132,8 +143,18 @@ class Degrade:
     def symmetric(self) -> bool:
         """Whether the blur looks the same when the scene is flipped or turned."""
         lines = np.asarray(self.taps_y), np.asarray(self.taps_x)
-        alike = len(lines[0]) == len(lines[1]) and np.allclose(*lines, rtol=0, atol=SYMMETRY_TOLERANCE)
-        return alike and all(np.allclose(line, line[::-1], rtol=0, atol=SYMMETRY_TOLERANCE) for line in lines)
+        if len(lines[0]) != len(lines[1]):
+            return False
+        pairs = [(lines[0], lines[1]), *((line, line[::-1]) for line in lines)]
+        if self.rest:
+            plane = np.sum([np.outer(rows, columns) for rows, columns in self.rest], axis=0)
+            pairs += [(plane, plane.T), (plane, plane[::-1]), (plane, plane[:, ::-1])]
+        return all(np.allclose(one, other, rtol=0, atol=SYMMETRY_TOLERANCE) for one, other in pairs)
+
+    @property
+    def lines(self) -> tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]:
+        """All weights of rows and columns, whose products make up the kernel with the detector's square."""
+        return ((self.taps_y, self.taps_x), *self.rest)
 
     def __call__(self, hr: Picture) -> Picture:
         """What the sensor sees.
@@ -159,23 +180,36 @@ class Degrade:
         return like(lr.masked_fill(weight < MIN_WEIGHT - 1e-6, torch.nan), hr)
 
     def _blur(self, tensor: Tensor) -> Tensor:
-        tensor = decimate(tensor, self.taps_y, self.first_y, scale=self.scale, axis=-2)
-        return decimate(tensor, self.taps_x, self.first_x, scale=self.scale, axis=-1)
+        total = None
+        for rows, columns in self.lines:
+            part = decimate(tensor, rows, self.first_y, scale=self.scale, axis=-2)
+            part = decimate(part, columns, self.first_x, scale=self.scale, axis=-1)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
 
     def adjoint(self, lr: Picture) -> Picture:
         """The transpose: every LR pixel back to where it was collected. (..., y, x), no NaN."""
-        tensor = spread(as_tensor(lr), self.taps_y, self.first_y, scale=self.scale, axis=-2)
-        return like(spread(tensor, self.taps_x, self.first_x, scale=self.scale, axis=-1), lr)
+        tensor, total = as_tensor(lr), None
+        for rows, columns in self.lines:
+            part = spread(tensor, rows, self.first_y, scale=self.scale, axis=-2)
+            part = spread(part, columns, self.first_x, scale=self.scale, axis=-1)
+            total = part if total is None else total + part
+        assert total is not None
+        return like(total, lr)
 
     def pinv(self, lr: Picture) -> Picture:
         """The smallest HR scene (in the sum of squares) that degrades to this LR scene exactly.
 
-        For scenes of moderate size: it holds a dense matrix per axis.
+        For scenes of moderate size: it holds a dense matrix per axis. Where the kernel is not separable, it
+        is found by conjugate gradients.
 
         Raises:
             ValueError: If a side has more than 4096 LR pixels.
         """
         tensor = as_tensor(lr)
+        if self.rest:
+            return like(torch.from_numpy(self._pinv_by_steps(tensor.double().numpy())).to(tensor), lr)
         if max(tensor.shape[-2:]) > MAX_DENSE_PX:
             raise ValueError(
                 f"pinv is dense: at most {MAX_DENSE_PX} LR pixels a side, got {tuple(tensor.shape[-2:])}"
@@ -189,6 +223,16 @@ class Degrade:
         )
         return like(rows @ tensor @ columns.T, lr)
 
+    def _pinv_by_steps(self, lr: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(y, x) by the adjoint of what, collected again, is the scene."""
+
+        def seen(flat: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(self._blur(self.adjoint(torch.from_numpy(flat.reshape(lr.shape))))).ravel()
+
+        operator = LinearOperator((lr.size, lr.size), matvec=seen, dtype=np.float64)
+        answer, _ = cg(operator, lr.ravel(), rtol=1e-12, maxiter=10 * lr.size)
+        return np.asarray(self.adjoint(answer.reshape(lr.shape)))
+
     def mtf(
         self, frequency: Float[NDArray[np.floating], "*shape"] | float, axis: int = -1
     ) -> Float64[NDArray[np.float64], "*shape"]:
@@ -200,9 +244,28 @@ class Degrade:
     ) -> Complex128[NDArray[np.complex128], "*shape"]:
         """Transfer function at cycles per HR pixel; its phase counts from an LR pixel's first HR pixel."""
         taps, first = (self.taps_x, self.first_x) if axis == -1 else (self.taps_y, self.first_y)
-        position = first + np.arange(len(taps))
-        wave = np.exp(2j * np.pi * np.multiply.outer(np.asarray(frequency, dtype=np.float64), position))
-        return np.asarray(wave @ np.asarray(taps), dtype=np.complex128)
+        return _line_response(taps, first, np.asarray(frequency, dtype=np.float64))
+
+    def responses(
+        self,
+        frequency_y: Float[NDArray[np.floating], "*shape"],
+        frequency_x: Float[NDArray[np.floating], "*shape"],
+    ) -> list[tuple[NDArray[np.complex128], NDArray[np.complex128]]]:
+        """Of rows and of columns, as `response` is; the sum of their products is the whole kernel's."""
+        return [
+            (
+                _line_response(rows, self.first_y, frequency_y),
+                _line_response(columns, self.first_x, frequency_x),
+            )
+            for rows, columns in self.lines
+        ]
+
+
+def _line_response(
+    taps: tuple[float, ...], first: int, frequency: NDArray[np.floating]
+) -> NDArray[np.complex128]:
+    wave = np.exp(2j * np.pi * np.multiply.outer(frequency, first + np.arange(len(taps))))
+    return np.asarray(wave @ np.asarray(taps), dtype=np.complex128)
 
 
 def keys_cubic(distance: Float64[NDArray[np.float64], "*shape"]) -> Float64[NDArray[np.float64], "*shape"]:

@@ -50,7 +50,7 @@ class Blur:
         """The forward model from a grid `scale` times finer.
 
         Raises:
-            UnusableInputError: If the measured PSF is off center or not separable.
+            UnusableInputError: If the measured PSF is off center.
         """
         if self.kernel is None:
             return Degrade.gaussian(scale, self.sigma_px)

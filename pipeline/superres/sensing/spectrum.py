@@ -131,12 +131,24 @@ def _periodogram(
     alias = np.arange(scale) - (scale - 1) // 2
     alias = alias[np.argsort(np.abs(alias), kind="stable")][:MAX_ALIASES]
     fine_y, fine_x = ((axis[chosen[:, number], None] + alias) / scale for number, axis in ((0, y), (1, x)))
-    through_y = np.abs(degrade.response(fine_y, -2)) ** 2
-    through_x = np.abs(degrade.response(fine_x, -1)) ** 2
     rough_y, rough_x = (2 - 2 * np.cos(2 * np.pi * fine) for fine in (fine_y, fine_x))
-    seen = through_y[:, :, None] * through_x[:, None, :] / scale**2
+    seen = _power_through(degrade, fine_y, fine_x) / scale**2
     log_rough = np.log(rough_y[:, :, None] + rough_x[:, None, :])
     return power[chosen[:, 0], chosen[:, 1]], seen, log_rough
+
+
+def _power_through(
+    degrade: Degrade, fine_y: NDArray[np.float64], fine_x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n, alias, alias) share of the power of cosines that the sensor lets through."""
+    pairs = degrade.responses(fine_y, fine_x)
+    if len(pairs) == 1:
+        through_y, through_x = (np.abs(part) ** 2 for part in pairs[0])
+        return np.asarray(through_y[:, :, None] * through_x[:, None, :])
+    # A product of cosines is waves along both diagonals, and a kernel may see them unlike.
+    along = sum(rows[:, :, None] * columns[:, None, :] for rows, columns in pairs)
+    across = sum(rows[:, :, None] * columns.conj()[:, None, :] for rows, columns in pairs)
+    return np.asarray(np.abs(along) ** 2 + np.abs(across) ** 2) / 2
 
 
 def _best_amplitude(

@@ -10,7 +10,7 @@ from pipeline.superres.bases.projection import Projection
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.holes import fill_nearest
 from pipeline.trials.metrics import consistency_residual, consistency_rmse_k
-from tests.superres.textures import holes, rough
+from tests.superres.textures import holes, leaning, rough
 
 
 def seen(hr, missing, scale):
@@ -26,6 +26,13 @@ def test_whatever_comes_in_the_sensor_sees_the_scene(scale, sigma):
     answer = Projection.of(degrade, 0.0)(bases.bicubic(lr, scale), lr, np.ones(lr.shape, bool))
     assert consistency_rmse_k(answer, lr, degrade) < 2e-4
     assert np.abs(consistency_residual(answer, lr, degrade)).max() < 1e-3
+
+
+def test_it_also_does_under_a_kernel_that_no_column_and_row_make():
+    degrade = Degrade.from_kernel(2, leaning(2, 0.5, 0.3))
+    lr = degrade(rough((80, 80)))
+    answer = Projection.of(degrade, 0.0)(bases.bicubic(lr, 2), lr, np.ones(lr.shape, bool))
+    assert consistency_rmse_k(answer, lr, degrade) < 2e-4
 
 
 @pytest.mark.parametrize("scale", [2, 4])

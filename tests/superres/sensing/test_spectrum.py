@@ -7,7 +7,7 @@ from pipeline.superres.bases import base as bases
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.spectrum import estimate_noise_k, fit_power_law, full_windows, oversampling
 from tests.benchmarks.scenes import GOES, LANDSAT, NW_MED, SALTON_SEA, band, most_textured_square, variable
-from tests.superres.textures import holes, rough
+from tests.superres.textures import holes, leaning, rough
 
 
 def law_of(lr, degrade, nedt_k=0.0, valid=None):
@@ -25,6 +25,11 @@ def test_the_slope_is_found_through_blur_and_noise(slope, nedt_k):
     degrade = Degrade.gaussian(2, 0.4)
     lr = noisy(degrade(rough((512, 512), slope=slope)), nedt_k)
     assert law_of(lr, degrade, nedt_k).slope == pytest.approx(slope, abs=0.15)
+
+
+def test_the_slope_is_found_through_optics_that_lean():
+    degrade = Degrade.from_kernel(2, leaning(2, 0.9, 0.3))
+    assert law_of(degrade(rough((512, 512), slope=1.5)), degrade).slope == pytest.approx(1.5, abs=0.1)
 
 
 def test_the_slope_does_not_depend_on_the_scale_that_is_asked_for():
