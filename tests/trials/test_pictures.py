@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from pipeline.archive.discover import discover
+from pipeline.commands.one_scene import read_only_scene
 from pipeline.errors import UnusableInputError
-from pipeline.settings import ArchiveSettings
+from pipeline.settings import ArchiveSettings, Settings
 from pipeline.trials.pictures import find_sets, luminance, psnr_and_ssim, read_picture, reduced
 
 
@@ -105,6 +106,15 @@ def test_a_picture_is_made_finer_and_says_that_it_has_no_kelvin(root):
 def test_a_picture_is_never_a_scene_of_an_archive(root):
     found = discover(ArchiveSettings(root=root, settle_s=0))
     assert (found.scenes, found.refused) == ([], [])
+
+
+@pytest.mark.parametrize("root_and_name", ["Set14/face.jpg", "Set5/GTmod12/baby.png"])
+def test_a_picture_given_as_a_scene_is_refused_with_the_verb_that_is_for_it(root, root_and_name):
+    reason = "a picture, which has no kelvin; `thermal-sr picture FILE` enlarges one"
+    settings = ArchiveSettings(root=root / root_and_name, settle_s=0)
+    assert [why for _, why in discover(settings).refused] == [f"is no NetCDF: {reason}"]
+    with pytest.raises(UnusableInputError, match=f"^{(root / root_and_name).name}: {reason}$"):
+        read_only_scene(Settings(archive=settings))
 
 
 @pytest.mark.parametrize(("name", "content"), [("cut.png", None), ("words.jpg", b"no picture")])

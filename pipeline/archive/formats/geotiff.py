@@ -242,6 +242,8 @@ def what_instead(path: Path) -> str:
         return "a Git LFS pointer; fetch the real file with git lfs pull"
     if not start:
         return "the file is empty"
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff")):
+        return "a picture, which has no kelvin; `thermal-sr picture FILE` enlarges one"
     return f"it begins with {shortened(start[:16].decode('latin-1'))!r}"
 
 
