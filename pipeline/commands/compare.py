@@ -13,9 +13,12 @@ import typer
 from rich.table import Table
 
 from pipeline.commands.options import (
+    DegradationOption,
     JsonOption,
+    NoiseOption,
     SetOption,
     SettingsOption,
+    SizeOption,
     err_console,
     out_console,
     print_json,
@@ -42,15 +45,9 @@ def compare(
         ),
     ] = TRIED,
     scales: Annotated[str, typer.Option("--scales", help="Linear enlargements, with commas.")] = "2,4",
-    degradation: Annotated[
-        str, typer.Option("--degradation", help="mtf, mtf:SIGMA (in coarse pixels), area or bicubic.")
-    ] = "mtf",
-    noise: Annotated[
-        float, typer.Option("--noise", min=0.0, help="Noise of the degraded scenes, in kelvin.")
-    ] = 0.0,
-    size: Annotated[
-        int, typer.Option("--size", min=64, help="Side of the part used, in reference pixels.")
-    ] = 192,
+    degradation: DegradationOption = "mtf",
+    noise: NoiseOption = 0.0,
+    size: SizeOption = 192,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for comparison.csv, .json and .png.")
     ] = None,

@@ -12,9 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.commands.options import (
+    DegradationOption,
     JsonOption,
+    NoiseOption,
     SetOption,
     SettingsOption,
+    SizeOption,
     out_console,
     print_json,
     settings_for,
@@ -43,15 +46,9 @@ def evaluate(
     scale: Annotated[
         int | None, typer.Option("--scale", help="Linear enlargement; the recipe's by default.")
     ] = None,
-    degradation: Annotated[
-        str, typer.Option("--degradation", help="mtf, mtf:SIGMA (in coarse pixels), area or bicubic.")
-    ] = "mtf",
-    noise: Annotated[
-        float, typer.Option("--noise", min=0.0, help="Noise of the degraded scene, in kelvin.")
-    ] = 0.0,
-    size: Annotated[
-        int, typer.Option("--size", min=64, help="Side of the part used, in reference pixels.")
-    ] = 512,
+    degradation: DegradationOption = "mtf",
+    noise: NoiseOption = 0.0,
+    size: SizeOption = 512,
     classes: Annotated[
         Path | None,
         typer.Option("--classes", metavar="FILE", help="GeoTIFF or NPY of land classes on the scene's grid."),

@@ -49,6 +49,15 @@ MaskSigmaOption = Annotated[
 MaskFlagsOption = Annotated[
     str | None, typer.Option("--flags", metavar="0,2", help="Only pixels with one of these flags.")
 ]
+DegradationOption = Annotated[
+    str, typer.Option("--degradation", help="mtf, mtf:SIGMA (in coarse pixels), area or bicubic.")
+]
+NoiseOption = Annotated[
+    float, typer.Option("--noise", min=0.0, help="Noise of what is made of the reference, in kelvin.")
+]
+SizeOption = Annotated[
+    int, typer.Option("--size", min=64, help="Side of the part used, in reference pixels.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 
