@@ -19,8 +19,9 @@ from pipeline.scene import (
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
 from pipeline.superres.enhance import EDGE_PX, UNSURE_TIMES, enhance
+from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
-from tests.scenes import scene_of, truth_and_lr
+from tests.scenes import DIGEST, scene_of, truth_and_lr
 
 CPU = torch.device("cpu")
 QUICK = (
@@ -246,6 +247,17 @@ def test_a_flat_hot_spot_that_overshoots_is_flagged_and_as_unsure_as_it_is_wrong
     assert pixels.flag[np.unravel_index(error.argmax(), error.shape)] == FLAG_OUT_OF_RANGE
     assert (error[wrong] / pixels.uncertainty[wrong]).max() < 3.5
     assert (error[wrong] < pixels.uncertainty[wrong]).mean() > 0.3
+
+
+def test_a_prior_that_this_scene_taught_is_judged_by_its_record_alone():
+    _, lr = truth_and_lr(192, 2)
+    told = recipe("recipe.scale=2", "recipe.detail=prior")
+    prior = load_prior(told)
+    fed = Prior(prior.weights, {**prior.card, "scenes": [{"digest": DIGEST}]})
+    record = prior.facts(2)["gain"]
+    gains = [enhance(scene_of(lr), told, device=CPU, prior=each).provenance["gain"] for each in (prior, fed)]
+    assert gains[1] == pytest.approx(record)  # its own pixels could only have forbidden it
+    assert abs(gains[0] - record) > 0.01
 
 
 def test_a_scene_without_a_valid_pixel_is_skipped():
