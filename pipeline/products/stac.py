@@ -33,8 +33,10 @@ EXTENSIONS = [
     "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
-    "https://stac-extensions.github.io/view/v1.0.0/schema.json",
 ]
+SUN_EXTENSION = (
+    "https://stac-extensions.github.io/view/v1.0.0/schema.json"  # only valid where one angle is told
+)
 FIRST_THERMAL_PICTURE = datetime(1960, 4, 1, tzinfo=UTC)  # TIROS-1; nothing we read is older
 _ZARR = "application/vnd.zarr; version=3"
 _SHA256_PREFIX = "1220"  # multihash: function 0x12, 0x20 bytes
@@ -44,14 +46,14 @@ def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
     """The item as plain JSON; the files it lists must exist, their checksums are taken now."""
     enhancement, files = context.enhancement, context.files
     acquired = enhancement.scene.ref.acquired
-    outline = footprint(enhancement.scene.grid)
+    outline, sun = footprint(enhancement.scene.grid), _sun(context)
     item = pystac.Item(
         id=files.stem,
         geometry=None if outline is None else mapping(outline),
         bbox=None if outline is None else list(bounds_degrees(outline)),
         datetime=None if acquired is None else from_iso(acquired),
-        properties={**_time(context, record), **_properties(context, record)},
-        stac_extensions=list(EXTENSIONS),
+        properties={**_time(context, record), **_properties(context, record), **sun},
+        stac_extensions=[*EXTENSIONS, *([SUN_EXTENSION] if sun else [])],
         assets=_assets(context),
     )
     for file in enhancement.scene.ref.files[:1]:
@@ -97,7 +99,7 @@ def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
         properties["proj:transform"] = list(transform_terms(grid))
     if grid.crs_wkt is not None:
         properties |= crs_attributes(grid.crs_wkt) | {"tsr:crs": crs_name(grid.crs_wkt)}
-    properties |= _published(context) | _sun(context)
+    properties |= _published(context)
     if math.isfinite(spacing := max(scene.gsd_m) / enhancement.scale):
         properties["gsd"] = spacing
     figures = {

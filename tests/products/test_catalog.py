@@ -13,7 +13,7 @@ from pipeline.output_settings import OutputSettings
 from pipeline.products.catalog import write_catalog
 from pipeline.products.publish import publish
 from pipeline.products.records import write_record
-from pipeline.products.stac import EXTENSIONS, make_item
+from pipeline.products.stac import EXTENSIONS, SUN_EXTENSION, make_item
 from pipeline.scene import Record, SceneRef
 from tests.products.known import (
     CREATED,
@@ -55,8 +55,14 @@ EXTENSION_SCHEMA = {
     "properties": {
         "properties": {"$ref": "#/definitions/fields"},
         "assets": {"additionalProperties": {"$ref": "#/definitions/fields"}},
-        "stac_extensions": {"const": EXTENSIONS},
+        "stac_extensions": {"items": {"enum": [*EXTENSIONS, SUN_EXTENSION]}, "minItems": len(EXTENSIONS)},
     },
+    "if": {
+        "required": ["stac_extensions"],
+        "properties": {"stac_extensions": {"contains": {"const": SUN_EXTENSION}}},
+    },
+    "then": {"properties": {"properties": {"required": ["view:sun_elevation"]}}},
+    "else": {"properties": {"properties": {"not": {"required": ["view:sun_elevation"]}}}},
 }
 
 
@@ -85,6 +91,11 @@ def test_every_item_is_valid(tmp_path, grid, acquired):
 
 
 def test_the_notes_on_the_extensions_can_refuse():
+    angles, listed = {"view:sun_elevation": 3.0}, {"stac_extensions": [*EXTENSIONS, SUN_EXTENSION]}
+    jsonschema.validate({"properties": angles, **listed}, EXTENSION_SCHEMA)
+    for wrong in ({"properties": {}, **listed}, {"properties": angles, "stac_extensions": EXTENSIONS}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, EXTENSION_SCHEMA)
     with pytest.raises(jsonschema.ValidationError, match="'32633' does not match"):
         jsonschema.validate({"properties": {"proj:code": "32633"}}, EXTENSION_SCHEMA)
     with pytest.raises(jsonschema.ValidationError, match="'proj:epsg' does not match any"):
