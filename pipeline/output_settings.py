@@ -46,6 +46,11 @@ class OutputSettings(Branch):
         True, description="A night with new products rebuilds catalog.json and catalog.csv."
     )
     pages: bool = Field(True, description="Write view.html, the product in a browser, at most 8 MB.")
+    guide: Path | None = Field(
+        None,
+        description="A finer GeoTIFF of the same places, from an optical sensor say: view.html shows its "
+        "first band beside the product. No pixel of a product depends on it.",
+    )
     metrics: Path | None = Field(
         None,
         description="File of the last night's numbers for Prometheus, read by node exporter's textfile "

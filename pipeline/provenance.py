@@ -64,7 +64,7 @@ def outside_provenance(
             "archive": settings.archive.model_dump(
                 mode="json", exclude={"root", "settle_s", "since", "until"}
             ),
-            "output": settings.output.model_dump(mode="json", exclude={"root"}),
+            "output": settings.output.model_dump(mode="json", exclude={"root", "guide", "metrics"}),
             "run": {"tile_px": settings.run.tile_px},
         },
         "software": software(),

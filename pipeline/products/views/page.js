@@ -6,13 +6,15 @@ const LAYERS = {
   measured: "as measured", bicubic: "bicubic", product: "product",
   difference: "product minus bicubic", uncertainty: "uncertainty", flag: "flags",
 };
+if (data.guide) LAYERS.guide = "guide";
 if (data.overview.learned) LAYERS.learned = "what the network added";
 const KELVIN = new Set(["measured", "bicubic", "product"]);
 const state = {
   left: "measured", right: "product", divider: 0.5, low: data.range_k[0], high: data.range_k[1], colors: "turbo",
   unit: "K", row: HEIGHT / 2, column: WIDTH / 2, zoom: 1, tool: "point", pixel: null, ends: [], drag: null,
 };
-let overview = null, measured = null, windows = [], painted = new Map();
+const whole = {};  // layers that are not on the product's pixels: name to { layer, step }, in product pixels
+let overview = null, windows = [], painted = new Map();
 
 // ---- pixels -------------------------------------------------------------------------------------------------
 
@@ -56,9 +58,9 @@ function windowAt(row, column) {
 // The value of a layer at a pixel of the product; of block means where only those were sent.
 function valueAt(name, row, column) {
   let layer, at, across;
-  if (name === "measured") {
-    const step = data.scale * data.measured_factor;
-    [layer, at, across] = [measured, Math.floor(row / step), Math.floor(column / step)];
+  if (name in whole) {
+    const step = whole[name].step;
+    [layer, at, across] = [whole[name].layer, Math.floor(row / step), Math.floor(column / step)];
   } else {
     const exact = data.factor > 1 ? windowAt(row, column) : undefined;
     [layer, at, across] = exact
@@ -78,6 +80,7 @@ const palettes = Object.fromEntries(Object.entries(data.palettes).map(
 function limitsOf(name) {
   if (KELVIN.has(name)) return [state.low, state.high, state.colors];
   if (name === "difference" || name === "learned") return [-data.difference_k, data.difference_k, "difference"];
+  if (name === "guide") return [...data.guide_range, "guide"];
   return [0, data.uncertainty_k, "uncertainty"];
 }
 
@@ -106,11 +109,9 @@ function paint(layer, name) {
 
 function picturesOf(name) {
   if (!painted.has(name)) {
-    const whole = name === "measured"
-      ? { layer: measured, step: data.scale * data.measured_factor }
-      : { layer: overview[name], step: data.factor };
-    const pieces = [{ picture: paint(whole.layer, name), row: 0, column: 0, step: whole.step }];
-    if (name !== "measured") {
+    const { layer, step } = whole[name] ?? { layer: overview[name], step: data.factor };
+    const pieces = [{ picture: paint(layer, name), row: 0, column: 0, step }];
+    if (!(name in whole)) {
       for (const one of windows) {
         pieces.push({ picture: paint(one.layers[name], name), row: one.row, column: one.column, step: 1 });
       }
@@ -177,6 +178,7 @@ function draw() {
 const shown = (kelvin) => (state.unit === "C" ? kelvin - 273.15 : kelvin).toFixed(2);
 const signed = (kelvin) => (kelvin >= 0 ? "+" : "") + kelvin.toFixed(2);
 const unitSign = () => (state.unit === "C" ? "°C" : "K");
+const unitOf = (name) => (KELVIN.has(name) ? unitSign() : name === "guide" ? "" : "K");
 
 function drawLegend() {
   const legend = byId("legend"), ink = getComputedStyle(document.body).color;
@@ -194,9 +196,9 @@ function drawLegend() {
     [brush.fillStyle, brush.textAlign, brush.font] = [ink, "center", `${12 * ratio()}px sans-serif`];
     for (let label = 0; label <= 4; label++) {
       const value = low + (high - low) * label / 4, text = KELVIN.has(name) ? shown(value) : value.toFixed(2);
-      brush.fillText(`${text} ${KELVIN.has(name) ? unitSign() : "K"}`, k * width + margin + bar * label / 4, 38 * ratio());
+      brush.fillText(`${text} ${unitOf(name)}`, k * width + margin + bar * label / 4, 38 * ratio());
     }
-    const range = KELVIN.has(name) ? `${shown(low)} to ${shown(high)} ${unitSign()}` : `${low.toFixed(2)} to ${high.toFixed(2)} K`;
+    const range = KELVIN.has(name) ? `${shown(low)} to ${shown(high)} ${unitSign()}` : `${low.toFixed(2)} to ${high.toFixed(2)} ${unitOf(name)}`;
     words.push(`${KELVIN.has(name) ? "temperature" : LAYERS[name]}: ${range}`);
   });
   if ([state.left, state.right].includes("flag")) words.push(flagWords());
@@ -250,6 +252,10 @@ function describe(row, column) {
   }
   const seen = valueAt("measured", row, column);
   lines.push(Number.isNaN(seen) ? "measured: no data" : `measured ${shown(seen)} ${unitSign()}`);
+  if (data.guide) {
+    const guide = valueAt("guide", row, column);
+    lines.push(Number.isNaN(guide) ? "guide: no data" : `guide ${Number(guide.toPrecision(5))}`);
+  }
   lines.push(`flag: ${flag}`);
   if (!exactAt(row, column)) lines.push(`(means of ${data.factor} x ${data.factor} pixels; the store has every pixel)`);
   return lines.join("\n");
@@ -532,7 +538,9 @@ async function start() {
     line.append(name);
     line.insertCell().textContent = value;
   }
-  [overview, measured] = await Promise.all([layersOf(data.overview), kelvinOf(data.measured)]);
+  overview = await layersOf(data.overview);
+  whole.measured = { layer: await kelvinOf(data.measured), step: data.scale * data.measured_factor };
+  if (data.guide) whole.guide = { layer: await kelvinOf(data.guide), step: data.factor };
   windows = await Promise.all(data.windows.map(async (one) => ({ row: one.row, column: one.column, layers: await layersOf(one.layers) })));
   if (location.hash.startsWith("#scale=")) takeScale(decodeURIComponent(location.hash));
   recolor();

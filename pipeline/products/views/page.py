@@ -29,6 +29,7 @@ from pipeline.products.view_context import ViewContext
 from pipeline.products.views.page_data import (
     Layers,
     around,
+    guide_layer,
     likely_bytes,
     measured_layer,
     notable_places,
@@ -47,6 +48,7 @@ _NET = 17  # places known in degrees along each side
 _COLORS = {
     "turbo": "turbo",
     "gray": "gray",
+    "guide": "gray",
     "cividis": "cividis",
     "difference": "RdBu_r",
     "uncertainty": "magma",
@@ -92,6 +94,7 @@ def _data(context: ViewContext, dataset: xr.Dataset, limit_px: int) -> dict[str,
         "measured_factor": measured_factor,
         "overview": overview.packed(),
         "measured": pack_kelvin(measured),
+        **_guide(context, limit_px),
         "windows": _windows(context, dataset, places) if factor > 1 else [],
         "places": [{"why": why, "row": row, "column": column} for why, row, column in places],
         "flags": {str(value): meaning.replace("_", " ") for value, meaning in FLAG_MEANINGS.items()},
@@ -102,6 +105,14 @@ def _data(context: ViewContext, dataset: xr.Dataset, limit_px: int) -> dict[str,
         "area_errors": _area_errors(context),
         "facts": _facts(context),
     }
+
+
+def _guide(context: ViewContext, limit_px: int) -> dict[str, Any]:
+    """The guide and the ends of its colors, where there is one."""
+    if (guide := guide_layer(context, limit_px)) is None:
+        return {}
+    low, high = np.nanpercentile(guide, [2, 98]).tolist()
+    return {"guide": pack_kelvin(guide, 1e-6), "guide_range": [low, max(high, low + 1e-6)]}
 
 
 def _windows(

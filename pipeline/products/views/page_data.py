@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import base64
 import gzip
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import rasterio
 import xarray as xr
+from affine import Affine
 from jaxtyping import Float32, UInt8, UInt16
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
 
 from pipeline.grid import Window, tile_windows
 from pipeline.products.store.attributes import FLAG_VARIABLE, LEARNED_VARIABLE
@@ -33,6 +39,9 @@ from pipeline.products.views.overview import (
 )
 from pipeline.raster import bicubic, most_textured, shrink_by
 from pipeline.scene import FLAG_GOOD, FLAG_MEANINGS, FLAG_NO_DATA
+from pipeline.text import one_line
+
+log = logging.getLogger(__name__)
 
 STEP_K = 0.01
 LARGEST_CODE = 65535
@@ -69,16 +78,16 @@ class Layers:
         }
 
 
-def pack_kelvin(values: Float32[NDArray[np.float32], "y x"]) -> dict[str, Any]:
+def pack_kelvin(values: Float32[NDArray[np.float32], "y x"], least_step: float = STEP_K) -> dict[str, Any]:
     """A layer as gzip of differences along its rows, in base64.
 
-    The value of a code c is `offset_k + (c - 1) * step_k`; the step is 0.01 K unless the layer spans more
-    than 655 K.
+    The value of a code c is `offset_k + (c - 1) * step_k`; the step is 0.01 K, or what is given, unless the
+    layer spans more than 65534 steps.
     """
     valid = np.isfinite(values)
     low, high = (float(values[valid].min()), float(values[valid].max())) if valid.any() else (0.0, 0.0)
-    offset_k = float(np.floor(low / STEP_K) * STEP_K)
-    step_k = max(STEP_K, (high - offset_k) / (LARGEST_CODE - 1))
+    offset_k = float(np.floor(low / least_step) * least_step)
+    step_k = max(least_step, (high - offset_k) / (LARGEST_CODE - 1))
     codes = np.zeros(values.shape, np.uint16)
     codes[valid] = 1 + np.rint((values[valid].astype(np.float64) - offset_k) / step_k).astype(np.uint16)
     return {
@@ -153,6 +162,30 @@ def measured_layer(context: ViewContext, limit_px: int) -> tuple[Float32[NDArray
     temperature = context.enhancement.scene.temperature
     factor = shrink_factor(temperature.shape, limit_px)
     return shrink(array_reader(temperature), temperature.shape, factor), factor
+
+
+def guide_layer(context: ViewContext, limit_px: int) -> Float32[NDArray[np.float32], "y x"] | None:
+    """The guide's first band as means on the overview's pixels, (y, x) in its own unit, NaN where it ends.
+
+    None where no guide is set, where it does not touch the product, or where one has no place on the Earth.
+    """
+    path, grid = context.settings.guide, context.enhancement.grid
+    if path is None or grid.crs_wkt is None or grid.transform is None:
+        return None
+    factor = shrink_factor(grid.shape, limit_px)
+    height, width = shrunk_shape(grid.shape, factor)
+    frame = {"crs": grid.crs_wkt, "transform": grid.transform @ Affine.scale(factor)}
+    try:
+        with (
+            rasterio.open(path, driver="GTiff") as raster,
+            WarpedVRT(raster, **frame, height=height, width=width, resampling=Resampling.average) as warped,
+        ):
+            values = warped.read(1, masked=True).astype(np.float32)
+    except RasterioError as error:
+        log.warning("%s: output.guide cannot be shown: %s", path, one_line(error, 120))
+        return None
+    layer: Float32[NDArray[np.float32], "y x"] = values.filled(np.nan)
+    return layer if np.isfinite(layer).any() else None
 
 
 def bicubic_reader(context: ViewContext) -> Reader:

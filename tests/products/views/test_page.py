@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from pyproj import Transformer
 
+from pipeline.output_settings import OutputSettings
 from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.views import page, page_data
 from pipeline.products.views.page_data import (
     around,
+    guide_layer,
     measured_layer,
     notable_places,
     overview_layers,
@@ -248,6 +251,44 @@ def test_a_large_product_has_full_pixels_where_it_matters(tmp_path, monkeypatch)
     )
     assert "means of" not in exact
     assert "means of 10 x 10 pixels" in coarse
+
+
+@needs_browser
+def test_a_guide_is_a_layer_with_the_values_of_its_file(tmp_path):
+    enhancement = make_enhancement(shape=(30, 26))
+    fine = enhancement.grid.refine(2)  # half of the product's pixels; it ends in the middle
+    values = np.fromfunction(lambda row, column: row + 0.01 * column, (fine.height, fine.width // 2))
+    profile = {"driver": "GTiff", "count": 1, "dtype": "float32", "crs": fine.crs_wkt, "nodata": -1.0}
+    with rasterio.open(
+        tmp_path / "guide.tif", "w", **profile, height=values.shape[0], width=values.shape[1],
+        transform=fine.transform,
+    ) as raster:  # fmt: skip
+        raster.write(values.astype(np.float32), 1)
+    settings = OutputSettings(guide=tmp_path / "guide.tif")
+    context = make_context(enhancement, tmp_path, settings=settings)
+    page.write_page(context.files.store, context)
+    with open_page(context.files.page) as browser:
+        click(browser, 40, 11)
+        wanted = values[80:82, 22:24].mean()
+        told = re.search(r"guide ([0-9.]+)", browser.locator("#readout").inner_text())
+        assert float(told[1]) == pytest.approx(wanted, abs=0.01)
+        click(browser, 40, 90)
+        assert "guide: no data" in browser.locator("#readout").inner_text()
+        before = browser.locator("#view").screenshot()
+        browser.locator("#left").select_option("guide")
+        assert browser.locator("#view").screenshot() != before
+        assert "Left: guide." in browser.locator("#legend-words").inner_text()
+
+
+@pytest.mark.parametrize("content", [None, b"no TIFF"])
+def test_a_guide_that_cannot_be_read_is_said_and_left_out(tmp_path, content, caplog):
+    if content is not None:
+        (tmp_path / "guide.tif").write_bytes(content)
+    context = make_context(
+        make_enhancement(), tmp_path, settings=OutputSettings(guide=tmp_path / "guide.tif")
+    )
+    assert guide_layer(context, 512) is None
+    assert "guide.tif: output.guide cannot be shown" in caplog.text
 
 
 def test_pages_can_be_left_out(tmp_path):
