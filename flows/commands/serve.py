@@ -18,6 +18,7 @@ from pipeline.commands.options import (
     err_console,
     settings_for,
 )
+from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -74,6 +75,12 @@ def _serve(tree: Settings, cron: str, missed: Missed, state: Path) -> None:
     from flows.stopping import STOP, StoppedError
     from flows.which_server import named_server, own_prefect, talking_to, what_is_wrong
 
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingsError(
+            f"the schedule's folder {state} cannot be made: {error.strerror}; name another with --state"
+        ) from error
     url = named_server(everywhere=False)
     if url is not None:
         if fault := what_is_wrong(url):

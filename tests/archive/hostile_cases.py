@@ -4,15 +4,18 @@
     python -m tests.archive.hostile_cases --cases 5000 --seed 7     # fuzzing: other and more cases
 
 Sound files of every reader are cut short, flipped, overwritten, mixed and stretched; bombs, crashes and
-reference systems that open files are made by hand. Ends with 1 if a case raises what is no outcome, says
-more than a line, or gives temperatures that are none.
+reference systems that open files are made by hand. Memory is the most that the process that asks and the one
+that reads took, 220 MiB before they open anything. Ends with 1 if a case raises what is no outcome, says more
+than a line, or gives temperatures that are none.
 """
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ import numpy as np
 from pipeline.archive.apart import end_reading, read_apart
 from pipeline.archive.discover import discover
 from pipeline.errors import EndedReadingError, SkippedSceneError, UnreadableInputError, UnusableInputError
+from pipeline.memory import peak_mib
 from pipeline.settings import ArchiveSettings
 from tests.archive.hostile_files import BOMBS, SOUND, szip_that_divides_by_zero
 from tests.archive.twins import TWINS, UTM
@@ -179,30 +183,64 @@ def outcome_of(ref, settings):
 def run(folder, cases, seed):
     """Outcomes by kind, what was wrong or not foreseen, and the seconds of the slowest case."""
     kinds = make_cases(folder, cases, seed)
+    counts, words, slowest_s = defaultdict(Counter), [], 0.0
+    for kind, refs in by_kind(folder, kinds).items():
+        found, said, took_s = outcomes_of(refs, folder)
+        counts[kind], slowest_s = found, max(slowest_s, took_s)
+        words += [f"{kind} {line}" for line in said]
+    end_reading()
+    return with_unread(counts, kinds), words, slowest_s
+
+
+def by_kind(folder, kinds):
+    """What discovery finds below the folder, by kind of damage."""
+    found = defaultdict(list)
+    for ref in discover(ArchiveSettings(root=folder, settle_s=0)).scenes:
+        found[kinds[Path(ref.files[0]).relative_to(folder).as_posix()]].append(ref)
+    return found
+
+
+def outcomes_of(refs, folder):
+    """How often each outcome was, what was wrong or not foreseen, and the seconds of the slowest."""
     settings = ArchiveSettings(root=folder, settle_s=0, read_s=30.0)
-    found = discover(settings)
-    counts, words, slowest_s, told = defaultdict(Counter), [], 0.0, set()
-    for ref in found.scenes:
+    counts, words, slowest_s = Counter(), [], 0.0
+    for ref in refs:
         began_s = time.monotonic()
-        name = Path(ref.files[0]).relative_to(folder).as_posix()
         outcome, said = outcome_of(ref, settings)
-        counts[kinds[name]][outcome] += 1
-        told.add(name)
+        counts[outcome] += 1
         slowest_s = max(slowest_s, time.monotonic() - began_s)
         if outcome in ("wrong", "not foreseen", "reader ended"):
-            words.append(f"{kinds[name]} {outcome}: {said}")
-    for name in kinds.keys() - told:  # discovery refused it, or has its content under another name
-        counts[kinds[name]]["refused"] += 1
-    end_reading()
+            words.append(f"{outcome}: {said}")
     return counts, words, slowest_s
 
 
-def table(counts):
-    lines = ["| kind | cases | " + " | ".join(OUTCOMES) + " |", "| --- |" + " --- |" * (len(OUTCOMES) + 1)]
+def with_unread(counts, kinds):
+    """The counts with the files that discovery refused, or whose content stands under another name."""
+    for kind, number in Counter(kinds.values()).items():
+        counts[kind]["refused"] += number - sum(counts[kind].values())
+    return counts
+
+
+def measured(refs, folder):
+    """What `outcomes_of` tells, and the most memory of this process and of those that read for it, in MiB.
+
+    For a process of its own: what one has taken at most it never forgets.
+    """
+    told = outcomes_of(refs, folder)
+    end_reading()
+    children_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return told, (peak_mib() + children_kb / 1024)
+
+
+def table(counts, peaks):
+    """Markdown: a row a kind, with the most memory that a case of it took."""
+    head = ["kind", "cases", *OUTCOMES, "MiB"]
+    lines = [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(head) - 1)]
     total = sum(counts.values(), Counter())
     for kind, found in [*counts.items(), ("all", total)]:
         numbers = [sum(found.values()), *(found[outcome] for outcome in OUTCOMES)]
-        lines.append(f"| {kind} | " + " | ".join(map(str, numbers)) + " |")
+        peak = max(peaks.values()) if kind == "all" else peaks.get(kind, 0.0)
+        lines.append(f"| {kind} | {' | '.join(map(str, numbers))} | {peak:.0f} |")
     return "\n".join(lines)
 
 
@@ -211,10 +249,17 @@ def main():
     parser.add_argument("--cases", type=int, default=320)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    began_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        counts, words, slowest_s = run(Path(folder), arguments.cases, arguments.seed)
-    print(table(counts))
+    began_s, counts, peaks, words, slowest_s = time.monotonic(), defaultdict(Counter), {}, [], 0.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kinds = make_cases(folder, arguments.cases, arguments.seed)
+        for kind, refs in by_kind(folder, kinds).items():
+            with get_context("spawn").Pool(1) as pool:
+                (counts[kind], said, took_s), peaks[kind] = pool.apply(measured, (refs, folder))
+            words += [f"{kind} {line}" for line in said]
+            slowest_s = max(slowest_s, took_s)
+    with_unread(counts, kinds)
+    print(table(counts, peaks))
     print(f"\n{time.monotonic() - began_s:.0f} s; slowest case {slowest_s:.1f} s; seed {arguments.seed}\n")
     print("\n".join(f"- {line}" for line in words))
     sys.exit(any(found["wrong"] for found in counts.values()))

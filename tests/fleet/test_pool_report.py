@@ -80,6 +80,19 @@ class Nights:
         return self.asking.read_flow_run(run.id), worker.stdout + worker.stderr
 
 
+def show(nights, what):
+    """Print the newest report and SLURM's jobs, for `pytest -s`."""
+    report = nights.reports()[-1]
+    counts = ", ".join(f"{count} {word}" for word, count in report["counts"].items() if count)
+    lines = [f"{what}, {report['found']} found: {counts}; complete: {report['complete']}"]
+    for record in report["scenes"]:
+        name = record["ref"]["scene_id"].rpartition("-")[0]
+        lines.append(f"  {name}: {record['status']}. {record['reason'].replace(str(nights.out), 'OUT')}")
+    lines += [f"  {row['scene_id'].rpartition('-')[0]} failed before" for row in report["failed_before"]]
+    jobs = nights.fleet.cluster.run("squeue", "--noheader", "--states=all", "--format=%i %j %T %M")
+    print("\n".join(["", *lines, "jobs of SLURM:", *(f"  {job}" for job in jobs.splitlines())]))
+
+
 @pytest.fixture(scope="module")
 def nights(fleet, asking, tmp_path_factory):
     return Nights(fleet, asking, tmp_path_factory.mktemp("pool"))
@@ -97,7 +110,8 @@ def night(nights):
     since = time.monotonic()
     run, said = nights.hold_scheduled()
     assert run.state.is_final(), said
-    print(f"night of {time.monotonic() - since:.0f} s: {run.state.name}, {run.state.message}")
+    show(nights, f"the night of {time.monotonic() - since:.0f} s")
+    print(f"the server: {run.state.name}, {run.state.message}; scenes {dict(nights.scene_states())}")
     return run
 
 
@@ -134,9 +148,14 @@ def test_the_next_nights_say_that_a_scene_failed_before_and_complete_what_was_op
     second = nights.reports()[1]
     assert (second["complete"], second["counts"]["dispatched"]) == (False, 1)
     assert [row["scene_id"].partition("-")[0] for row in second["failed_before"]] == ["failing"]
+    show(nights, "the next night, handed out by `run`")
     wait_for(lambda: nights.scene_states()["Failed"] == 2, within_s=150, what="the scene to fail again")
     nights.fleet.thermal_sr("run", *words)
+    show(nights, "the night after it")
     second = nights.reports()[1]
+    print(
+        f"the report of the night before: {second['counts']['failed']} failed, complete: {second['complete']}"
+    )
     assert second["complete"]
     assert (second["counts"]["dispatched"], second["counts"]["failed"]) == (0, 1)
     assert sum(second["counts"].values()) == second["found"] == 6

@@ -5,14 +5,19 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.responses import FlowRunResponse
 from prefect.settings import get_current_settings
+from prefect.states import Scheduled
 
+from flows.service import Service, deploy, next_night
 from flows.systemd import calendar_of
 from tests.fleet.nightly_service import THERMAL_SR, nightly_service
-from tests.fleet.tiny import write_archive, write_scene
+from tests.fleet.tiny import cheap_settings, write_archive, write_scene
 from tests.fleet.waiting import free_port, wait_for
 
 
@@ -67,6 +72,36 @@ def test_a_server_that_is_named_is_not_told_with_the_password_of_our_own(tmp_pat
         wait_for(lambda: "Ctrl-C" in service.log.read_text(), within_s=60, what="the service to begin")
         assert service.end(signal.SIGTERM) == 0
         assert f"on {url.removesuffix('/api')}; stop with Ctrl-C" in " ".join(service.log.read_text().split())
+
+
+@pytest.mark.parametrize(("missed", "held"), [("catch-up", 1), ("skip", None)])
+def test_nights_that_were_missed_are_one_night_or_are_skipped(tmp_path, prefect_server, missed, held):
+    settings = cheap_settings(write_archive(tmp_path / "archive", 1), tmp_path / "out")
+    now = datetime.now(UTC)
+    with get_client(sync_client=True) as client:
+        identity = deploy(client, Service(settings, "0 0 1 1 *", missed, tmp_path))
+        due = [now - timedelta(hours=49), now - timedelta(hours=25), now + timedelta(hours=1)]
+        runs = []
+        for start in due:
+            made = client.create_flow_run_from_deployment(identity, state=Scheduled(scheduled_time=start))
+            told = {"auto_scheduled": True, "next_scheduled_start_time": start}
+            runs.append(FlowRunResponse.model_validate({**made.model_dump(), **told}))
+        chosen = next_night(client, runs, now, missed)
+        names = [client.read_flow_run(run.id).state.name for run in runs]
+        client.delete_deployment(identity)
+    assert (chosen and chosen.id) == (held and runs[held].id)
+    assert names == ["Missed", "Scheduled" if held else "Missed", "Scheduled"]
+
+
+def test_a_schedule_s_folder_that_cannot_be_made_is_a_line_with_the_mend(tmp_path):
+    with nightly_service(tmp_path, write_archive(tmp_path / "archive", 1)) as service:
+        service.start(None, "--state", "/proc/nowhere")
+        assert service.process.wait(60) == 2
+        said = " ".join(service.log.read_text().split())
+    assert said.endswith(
+        "the schedule's folder /proc/nowhere cannot be made: No such file or directory; "
+        "name another with --state"
+    )
 
 
 def test_a_schedule_that_is_none_is_a_line(tmp_path):
