@@ -8,10 +8,10 @@ service left on the server is put right when it begins again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 
 Missed = Literal["catch-up", "skip"]
 LOOK_S = 10.0
+CANCELED_S = 5  # between looks whether a night was canceled
 LATE = timedelta(seconds=90)
 GRACE_S = 25.0
 NIGHT_LOCK = "night.lock"
@@ -193,9 +194,11 @@ def _hold(client: SyncPrefectClient, run: FlowRunResponse, service: Service) -> 
     command = [sys.executable, "-m", "flows.scheduled", str(run.id), str(service.state / NIGHT_LOCK)]
     night = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     with _ended(night):
-        while night.poll() is None and not STOP.get().heard:
+        for second in itertools.count(1):
             STOP.get().sleep(1.0)
-            if _canceled(client, run.id):
+            if night.poll() is not None or STOP.get().heard:
+                break
+            if second % CANCELED_S == 0 and _canceled(client, run.id):
                 break
     log.info("the night has ended with exit code %s", night.returncode)
     after = client.read_flow_run(run.id)
@@ -224,8 +227,6 @@ def _ended(night: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _canceled(client: SyncPrefectClient, run: UUID) -> bool:
     """Whether somebody canceled the run, as far as the server answers."""
-    if time.monotonic() % 5 > 1:  # asked every fifth second
-        return False
     try:
         state = client.read_flow_run(run).state
     except httpx.HTTPError:

@@ -153,7 +153,7 @@ def find_product(
         index: From `index_products`, to walk the folders once for many scenes.
     """
     made = _products_of(out, recipe_label, content_digest, index)
-    wanted = (product for product in made if rule is None or manifest_rule(product) == rule)
+    wanted = (product for product, made_under in made if rule is None or made_under == rule)
     return next((product for product in wanted if not (product / REDO).exists()), None)
 
 
@@ -162,15 +162,19 @@ def find_marked(
 ) -> Path | None:
     """As `find_product`, the product that is to be made again."""
     made = _products_of(out, recipe_label, content_digest, index)
-    return next((product for product in made if (product / REDO).exists()), None)
+    return next((product for product, _ in made if (product / REDO).exists()), None)
 
 
 def _products_of(
     out: Path, recipe_label: str, content_digest: str, index: Mapping[str, tuple[Path, ...]] | None
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, str]]:
+    """Products of a content, and the identity of the rule that each was made under."""
     key = content_digest[:8]
     named = published_folders(out / _safe(recipe_label), ending=key) if index is None else index.get(key, ())
-    return (product for product in named if manifest_digest(product) == content_digest)
+    for product in named:
+        head = _manifest_head(product)
+        if _digest_in(head) == content_digest:
+            yield product, _rule_in(head)
 
 
 def manifest_digest(product: Path) -> str | None:
@@ -178,13 +182,21 @@ def manifest_digest(product: Path) -> str | None:
 
     Only the head is read: a large scene's manifest lists ten thousand chunks, and a night asks every product.
     """
-    found = _DIGEST_LINE.search(_manifest_head(product))
-    return found[1].decode() if found else None
+    return _digest_in(_manifest_head(product))
 
 
 def manifest_rule(product: Path) -> str:
     """Identity of the rule that a product was made under, "" where it was none."""
-    found = _RULE_LINE.search(_manifest_head(product))
+    return _rule_in(_manifest_head(product))
+
+
+def _digest_in(head: bytes) -> str | None:
+    found = _DIGEST_LINE.search(head)
+    return found[1].decode() if found else None
+
+
+def _rule_in(head: bytes) -> str:
+    found = _RULE_LINE.search(head)
     return found[1].decode() if found else ""
 
 

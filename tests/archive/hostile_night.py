@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.archive.discover import discover
+from pipeline.settings import ArchiveSettings
 from tests.archive.hostile_cases import make_cases
 from tests.fleet.tiny import CHEAP, write_archive
 
@@ -67,12 +69,19 @@ def outside(root):
     }
 
 
-def counted(report, kinds, archive):
-    """How the files of each kind ended in a night."""
+def kinds_by_scene(archive, kinds):
+    """What kind of file each scene is, by its name: records do not say in which folder it lay."""
+    found = discover(ArchiveSettings(root=archive, settle_s=0))
+    refs = [*found.scenes, *(ref for ref, _ in found.refused)]
+    names = {ref.scene_id: Path(ref.files[0]).relative_to(archive).as_posix() for ref in refs}
+    return {scene_id: kinds[name] for scene_id, name in names.items()}
+
+
+def counted(report, kinds):
+    """How the scenes of each kind ended in a night."""
     counts = defaultdict(Counter)
     for record in report["scenes"]:
-        name = Path(record["ref"]["files"][0]).relative_to(archive).as_posix()
-        counts[kinds.get(name, "other")][record["status"]] += 1
+        counts[kinds[record["ref"]["scene_id"]]][record["status"]] += 1
     return counts
 
 
@@ -102,12 +111,12 @@ def main():
         archive, out, canary = root / "archive", root / "out", root / "canary"
         archive.mkdir()
         kinds = make_cases(archive, given.cases, given.seed) | write_odd_entries(archive, canary)
-        before = outside(root)
+        kinds, before = kinds_by_scene(archive, kinds), outside(root)
         for number in range(1, NIGHTS + 1):
             report, took_s, code, said = night(archive, out)
             counts = ", ".join(f"{count} {word}" for word, count in report["counts"].items() if count)
             print(f"night {number}: {report['found']} found: {counts}; {took_s:.0f} s, exit code {code}")
-            for kind, found in sorted(counted(report, kinds, archive).items()):
+            for kind, found in sorted(counted(report, kinds).items()):
                 print(f"  {kind}: {', '.join(f'{count} {word}' for word, count in found.most_common())}")
             long = [each["reason"] for each in report["scenes"] if not each["reason"].isprintable()]
             faults += [f"night {number}: a reason of more than a line: {reason!r}" for reason in long]

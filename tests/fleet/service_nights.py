@@ -7,11 +7,13 @@ Prints what it did and what every night reported, beside the state that the serv
 
 from __future__ import annotations
 
+import re
 import signal
 import tempfile
 import time
 from pathlib import Path
 
+from flows.states import MISSED
 from pipeline.products.layout import published_folders
 from pipeline.products.publish import verify
 from tests.fleet.nightly_service import NightlyService, nightly_service
@@ -74,9 +76,10 @@ def main() -> None:
             wait_for(lambda: service.nights()[-1].state.is_final(), within_s=60, what="the last night")
             for run in service.nights():
                 began = f"{run.start_time:%H:%M:%S}"
-                print(f"server: {run.name}, began {began}, {run.state.name}: {run.state.message}")
+                name = "a night" if run.state.name == MISSED else run.name
+                print(f"server: {name}, began {began}, {run.state.name}: {run.state.message}")
             with service.client() as client:
-                missed = [run for run in client.read_flow_runs() if run.state.name == "Missed"]
+                missed = [run for run in client.read_flow_runs() if run.state.name == MISSED]
             print(f"server: {len(missed)} nights missed")
             told(service, f"TERM: exit code {service.end(signal.SIGTERM)}")
             products = [
@@ -85,7 +88,10 @@ def main() -> None:
             for product in products:
                 verify(product)
             print(f"{len(products)} products, all verified; left behind {service.behind()}")
-            print(f"lines with Traceback in the log: {service.log.read_text().count('Traceback')}")
+            said = service.log.read_text()
+            print(f"tracebacks in the log: {said.count('Traceback')}")
+            for start in [found.start() for found in re.finditer("Traceback", said)]:
+                print(said[max(start - 500, 0) : start + 3000])
 
 
 if __name__ == "__main__":
