@@ -6,11 +6,12 @@ Nothing here knows of temperatures; a number that is not finite is a missing pix
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Int, Shaped
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
@@ -18,6 +19,8 @@ from scipy.ndimage import distance_transform_edt
 from pipeline.grid import Window
 
 Number = TypeVar("Number", bound=np.generic)
+BAND_PIXELS = 1 << 21  # of a raster that are worked on at a time
+MOST_SAMPLES = 4_000_000  # pixels looked at for the statistics of a large scene
 _BICUBIC_HALO_PX = 4  # it looks two pixels far
 _CELL_PX = 8  # texture is summed over cells first, so that a large scene costs little memory
 _LARGEST_STEP = 5  # one fire or cloud edge must not outweigh a city
@@ -85,6 +88,49 @@ def shrink_by(
     """As `block_means`; rows and columns left over at the end are blocks too."""
     padding = [(0, -size % side_px) for size in values.shape]
     return block_means(np.pad(values, padding, constant_values=np.nan), side_px)
+
+
+def in_bands(
+    function: Callable[..., Shaped[NDArray[Any], "_ _"]], halo_px: int, *rasters: Shaped[NDArray[Any], "_ _"]
+) -> Shaped[NDArray[Any], "_ _"]:
+    """What a function makes of rasters of one shape, a band of rows at a time: it holds a band's copies only.
+
+    Args:
+        function: Rasters to a raster of the same shape; a pixel of it depends on rows near it.
+        halo_px: How many rows far it looks.
+        rasters: (y, x) each.
+    """
+    bands = row_bands(rasters[0].shape)
+    if len(bands) == 1:
+        return function(*rasters)
+    whole: NDArray[Any] | None = None
+    for first, last in bands:
+        above = min(first, halo_px)
+        band = function(*(raster[first - above : last + halo_px] for raster in rasters))
+        whole = np.empty(rasters[0].shape, band.dtype) if whole is None else whole
+        whole[first:last] = band[above : above + last - first]
+    assert whole is not None
+    return whole
+
+
+def row_bands(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """First and last row of the bands in which a large raster is worked on; one for any other."""
+    band_px = max(BAND_PIXELS // max(shape[1], 1), 1)
+    return [(first, min(first + band_px, shape[0])) for first in range(0, max(shape[0], 1), band_px)]
+
+
+def thinned(values: Shaped[NDArray[Number], "y x"]) -> Shaped[NDArray[Number], "h w"]:
+    """Every k-th pixel along both axes of a large raster, for its statistics; all of any other."""
+    step = max(1, math.ceil(math.sqrt(values.size / MOST_SAMPLES)))
+    return values[::step, ::step]
+
+
+def known_sample(
+    values: Shaped[NDArray[Number], "y x"], valid: Bool[NDArray[np.bool_], "y x"]
+) -> Shaped[NDArray[Number], " n"]:
+    """The valid pixels of `thinned`; all valid ones where it holds none."""
+    known = thinned(values)[thinned(valid)]
+    return known if known.size else values[valid]
 
 
 def fill_nearest(values: Float32[NDArray[np.float32], "y x"]) -> Float32[NDArray[np.float32], "y x"]:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.commands.run import report_table
 from pipeline.commands.options import settings_for
 from pipeline.errors import SettingsError, UnusableInputError
 from pipeline.products.publish import publish
@@ -74,6 +75,25 @@ def test_the_plan_of_a_great_archive_shows_its_beginning_and_counts_the_rest(tmp
     assert "scene0.npz" not in shown
     assert "and 1 more; --json lists them all" in shown
     assert len(json.loads(call(*words, "--json").stdout)["files"]) == 3
+
+
+def test_the_table_of_a_great_night_shows_what_failed_and_counts_the_rest(monkeypatch):
+    monkeypatch.setattr("flows.commands.run.MOST_ROWS", 3)
+    ended = [
+        {
+            "ref": {"scene_id": name},
+            "status": status,
+            "reason": "",
+            "assumptions": (),
+            "timings_s": {},
+            "figures": {},
+        }
+        for name, status in (("one", "done"), ("two", "done"), ("three", "failed"))
+    ]
+    copies = [{"file": f"/a/copy{number}.tif", "same_as": "/a/one.tif"} for number in range(4)]
+    table = report_table({"scenes": ended, "waiting": [], "duplicates": copies, "left": []})
+    shown = list(table.columns[0].cells)
+    assert shown == ["three", "one", "two", "and 4 more; --json lists them all"]
 
 
 def test_a_product_that_was_replaced_is_not_reported_as_damaged_for_ever(tmp_path):

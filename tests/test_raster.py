@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import uniform_filter
 
+from pipeline import raster
 from pipeline.grid import Window
 from pipeline.raster import (
     block_means,
@@ -70,3 +72,24 @@ def test_a_textured_window_lies_inside(shape):
     assert (window.height, window.width) == (min(48, shape[0]), min(48, shape[1]))
     assert window.row + window.height <= shape[0]
     assert window.column + window.width <= shape[1]
+
+
+def test_bands_give_what_the_whole_gives(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(53, 40)).astype(np.float32)
+    known = values > -1
+
+    def spread_known(part, seen):
+        return uniform_filter(np.where(seen, part, np.float32(0)), 5, mode="reflect")
+
+    whole = raster.in_bands(spread_known, 2, values, known)
+    monkeypatch.setattr(raster, "BAND_PIXELS", 7 * 40)
+    assert raster.row_bands(values.shape)[-1] == (49, 53)
+    np.testing.assert_allclose(raster.in_bands(spread_known, 2, values, known), whole, atol=1e-6)
+
+
+def test_statistics_of_a_large_raster_are_those_of_every_second_pixel(monkeypatch):
+    values = np.arange(36.0, dtype=np.float32).reshape(6, 6)
+    monkeypatch.setattr(raster, "MOST_SAMPLES", 9)
+    np.testing.assert_array_equal(raster.known_sample(values, values > 13), [14, 16, 24, 26, 28])
+    lone = values == 7
+    np.testing.assert_array_equal(raster.known_sample(values, lone), [7])

@@ -12,6 +12,7 @@ from rich.table import Table
 from pipeline.commands.options import (
     EXIT_OK,
     EXIT_SOME_FAILED,
+    MOST_ROWS,
     ArchiveArgument,
     BudgetOption,
     JsonOption,
@@ -67,9 +68,10 @@ def run(
 
 
 def report_table(report: dict[str, Any]) -> Table:
-    """Scene, outcome, seconds, memory, why: one line each."""
+    """Scene, outcome, seconds, memory, why: one line each, what is not done first; at most `MOST_ROWS`."""
     table = Table("scene", "outcome", "seconds", "MiB", "why, or what was assumed")
-    for record in report["scenes"]:
+    ended = sorted(report["scenes"], key=lambda record: record["status"] == "done")
+    for record in ended[:MOST_ROWS]:
         seconds = sum(record["timings_s"].values())
         remark = record["reason"] or "; ".join(record["assumptions"])
         memory = f"{record['figures'].get('peak_memory_mib', '')}"
@@ -81,8 +83,11 @@ def report_table(report: dict[str, Any]) -> Table:
         for row in report["duplicates"]
     ]
     rows += [(ref["files"][0], "waits", "left for the next run") for ref in report["left"]]
-    for file, outcome, reason in rows:
+    room = max(MOST_ROWS - len(ended), 0)
+    for file, outcome, reason in rows[:room]:
         table.add_row(escape(one_line(Path(file).name)), outcome, "", "", escape(reason))
+    if (more := len(ended) + len(rows) - table.row_count) > 0:
+        table.add_row(f"and {more} more; --json lists them all")
     return table
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_USAGE, EXIT_INVALID_INPUT, EXIT_SOME_FAILED = 0, 2, 3, 4
 
 WIDE = 160  # columns of a log file, where a terminal would tell its own
+MOST_ROWS = 1000  # of a table; a terminal shows no more, and to lay out 100,000 takes a minute
 out_console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err_console = Console(stderr=True, soft_wrap=True, width=None if sys.stderr.isatty() else WIDE)
 

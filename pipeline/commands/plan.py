@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.commands.options import (
+    MOST_ROWS,
     ArchiveArgument,
     BudgetOption,
     JsonOption,
@@ -31,8 +32,6 @@ from pipeline.times import in_words, iso_utc
 if TYPE_CHECKING:
     from pipeline.nights.forecast import Expected
     from pipeline.nights.night import Plan
-
-MOST_ROWS = 1000  # of the table; a terminal shows no more, and to lay out 100,000 takes a minute
 
 
 def plan(

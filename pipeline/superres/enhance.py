@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, uniform_filter
 
 from pipeline.grid import Window
-from pipeline.raster import cut_mirrored, split_pixels
+from pipeline.raster import cut_mirrored, in_bands, known_sample, split_pixels, thinned
 from pipeline.recipe import Recipe
 from pipeline.scene import (
     FLAG_ARTIFACT,
@@ -189,7 +190,7 @@ class _Compute:
 
     def without_network(self) -> _Compute:
         """The base alone, with flags that say so."""
-        picture = dataclasses.replace(self.picture, gain=np.zeros_like(self.picture.gain))
+        picture = Picture.of(self.picture.lr, self.picture.valid, 0.0)
         flags = np.where(self.flags == FLAG_GOOD, np.uint8(FLAG_FALLBACK), self.flags)
         return dataclasses.replace(self, picture=picture, flags=flags)
 
@@ -215,36 +216,46 @@ def _picture(prepared: Prepared, gain: float, beyond: NDArray[np.bool_]) -> Pict
     if not beyond.any() or gain == 0:
         return picture
     # A hot spot raises the local mean around it, so for the network its neighbors are out of range too.
-    share = uniform_filter(
-        1.0 - maximum_filter(beyond, RANGE_WINDOW_PX).astype(np.float64), 5, mode="reflect"
-    )
-    return dataclasses.replace(
-        picture, gain=(np.float32(gain) * np.clip(2 * share - 1, 0, 1)).astype(np.float32)
-    )
+
+    def share(part: NDArray[np.bool_]) -> NDArray[np.float32]:
+        known = 1.0 - maximum_filter(part, RANGE_WINDOW_PX).astype(np.float64)
+        known = uniform_filter(known, 5, mode="reflect")
+        return np.asarray(np.float32(gain) * np.clip(2 * known - 1, 0, 1), dtype=np.float32)
+
+    return dataclasses.replace(picture, gain=in_bands(share, RANGE_WINDOW_PX, beyond))
 
 
 def _beyond_range(lr: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(y, x), true where a measured pixel stands out of its surroundings as no training pixel did."""
-    contrast = _contrast(lr)
-    typical = float(np.sqrt(np.mean(np.minimum(contrast[valid], np.quantile(contrast[valid], 0.999)) ** 2)))
+    contrast = in_bands(partial(_contrast, float(np.median(thinned(lr)))), RANGE_WINDOW_PX // 2, lr)
+    known = known_sample(contrast, valid)
+    typical = float(np.sqrt(np.mean(np.minimum(known, np.quantile(known, 0.999)) ** 2)))
     return valid & (contrast > RANGE_LIMIT * max(typical, 1e-3))
 
 
-def _contrast(lr: NDArray[np.float32]) -> NDArray[np.float64]:
+def _contrast(level: float, lr: NDArray[np.float32]) -> NDArray[np.float64]:
     """(y, x) distance of a pixel from the mean around it."""
-    exact = lr.astype(np.float64) - float(np.median(lr))
+    exact = lr.astype(np.float64) - level
     return np.asarray(np.abs(exact - uniform_filter(exact, RANGE_WINDOW_PX, mode="reflect")))
 
 
 def _local(prepared: Prepared, beyond: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(y, x) standard error that damage and spots add: a spot's shape below a pixel is unknown."""
-    spots = maximum_filter(np.where(beyond, _contrast(prepared.lr), 0.0), 3)
-    return np.hypot(prepared.measured.artifacts.noise, SPOT_SHARE * spots).astype(np.float32)
+    level, noise = float(np.median(thinned(prepared.lr))), prepared.measured.artifacts.noise
+
+    def local(
+        lr: NDArray[np.float32], beyond: NDArray[np.bool_], noise: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        spots = maximum_filter(np.where(beyond, _contrast(level, lr), 0.0), 3)
+        return np.hypot(noise, SPOT_SHARE * spots).astype(np.float32)
+
+    return in_bands(local, RANGE_WINDOW_PX, prepared.lr, beyond, noise) if beyond.any() else noise
 
 
 def _unsure(prepared: Prepared) -> float:
     """The standard error that is many times the scene's contrast: half of its middle 68 % of values."""
-    low, high = np.quantile(prepared.lr[prepared.valid].astype(np.float64), (0.16, 0.84))
+    known = known_sample(prepared.lr, prepared.valid).astype(np.float64)
+    low, high = np.quantile(known, (0.16, 0.84))
     return UNSURE_TIMES * max(float(high - low) / 2, prepared.noise, LEAST_CONTRAST)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.nights.night import Plan
+from pipeline.nights.pages import night_page as night_page_module
 from pipeline.nights.pages.night_page import night_page, write_night_page
 from pipeline.nights.report import make_report, write_report
 from pipeline.output_settings import OutputSettings
@@ -127,3 +128,13 @@ def test_a_damaged_product_only_loses_its_place_on_the_map(tmp_path):
         report_of([record("demo-0123abcd", product=folder.relative_to(tmp_path).as_posix())]), tmp_path
     )
     assert '"demo-0123abcd"' in page
+
+
+def test_of_what_a_night_left_alone_a_page_lists_so_many_and_says_where_the_rest_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(night_page_module, "MOST_ROWS", 2)
+    copies = tuple((f"/a/copy_{number}.tif", "/a/new.tif") for number in range(5))
+    report = report_of([record("demo-0123abcd")], Plan(todo=(), duplicates=copies))
+    page = night_page(report, tmp_path)
+    assert page.count("copy_") == 2
+    assert "and 3 more" in page
+    assert "listed in night-20260801T000000Z-ab12.json" in page

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import raster
 from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.grid import Window, tile_windows
 from pipeline.radiometry import brightness_temperature, spectral_radiance
@@ -328,3 +329,15 @@ def test_no_other_network_makes_a_scene_three_times_finer():
         with pytest.raises(SettingsError, match="scale 3 is for networks that take the enlarged scene"):
             recipe("recipe.scale=3", *told)
     assert recipe("recipe.scale=3", *BASE_ONLY).scale == 3
+
+
+def test_a_scene_worked_on_in_bands_has_the_pixels_of_one_worked_on_whole(monkeypatch):
+    _, lr = truth_and_lr(240, 2, nedt_k=0.1)
+    lr[30:38, 20:30], lr[80, 60] = np.nan, 420.0
+    told = recipe("recipe.scale=2", "recipe.preset=fast", "recipe.degrade.nedt_k=0.1")
+    before = whole(enhanced(scene_of(lr), told))
+    monkeypatch.setattr(raster, "BAND_PIXELS", 25 * lr.shape[1])
+    after = whole(enhanced(scene_of(lr), told))
+    np.testing.assert_allclose(after.temperature, before.temperature, atol=1e-3)
+    np.testing.assert_allclose(after.uncertainty, before.uncertainty, rtol=1e-2)
+    np.testing.assert_array_equal(after.flag, before.flag)

@@ -27,6 +27,7 @@ from pipeline.text import one_line
 log = logging.getLogger(__name__)
 
 THUMBNAIL_PX = 64
+MOST_ROWS = 2000  # of what a night did not work on, for each reason
 MOST_THUMBNAILS = 300  # about a megabyte
 _INDEX = "index.html"
 # What a person does about an outcome; {scene} is its name, {file} its first file, {out} the products' folder.
@@ -83,17 +84,24 @@ def _rows(report: Mapping[str, Any], out: Path) -> Iterator[dict[str, Any]]:
     for outcome, key in (("handed out", "dispatched"), ("left for the next run", "left")):
         yield from ({"name": one_line(ref["scene_id"]), "outcome": outcome} for ref in report[key])
     yield from (_scene_row(scene, out) | {"outcome": "ended earlier"} for scene in report["ended_earlier"])
+    more = f"listed in night-{one_line(report['run_id'])}.json"
     for outcome, key, why in (
         ("waiting", "waiting", "reason"),
         ("duplicate", "duplicates", "same_as"),
         ("left out", "left_out", "reason"),
     ):
-        for entry in report.get(key, ()):
+        entries = report.get(key, ())
+        for entry in entries[:MOST_ROWS]:
             name = one_line(PurePath(entry["file"]).name)
             yield {"name": name, "outcome": outcome, "reason": one_line(entry[why])}
-    for entry in report["already_done"]:
+        if len(entries) > MOST_ROWS:
+            yield {"name": f"and {len(entries) - MOST_ROWS} more", "outcome": outcome, "reason": more}
+    done = report["already_done"]
+    for entry in done[:MOST_ROWS]:
         row = {"name": one_line(entry["scene_id"]), "outcome": "already done"}
         yield row | _outline(out / entry["product"]) | {"page": _page_link(entry["product"])}
+    if len(done) > MOST_ROWS:
+        yield {"name": f"and {len(done) - MOST_ROWS} more", "outcome": "already done", "reason": more}
 
 
 def _scene_row(scene: Mapping[str, Any], out: Path, *, again: bool = False) -> dict[str, Any]:

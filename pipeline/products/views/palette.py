@@ -15,11 +15,12 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.raster import thinned
+
 Colors = Literal["turbo", "gray"]
 TRANSPARENT = 0
 _FIRST_GRAY = 240  # grays from here to 255, black to white
 _STEPS = _FIRST_GRAY - 1
-_MOST_SAMPLES = 4_000_000  # pixels looked at for the percentiles of a large scene
 # Flag value to color: pale for good and no data, strong for what needs a second look.
 FLAG_COLORS = {
     0: "#d9ead3",
@@ -48,8 +49,7 @@ class ColorScale:
 
 def color_scale(temperature: Float32[NDArray[np.float32], "y x"]) -> ColorScale:
     """2nd to 98th percentile of a scene's valid pixels; at least 1 K wide, around 300 K if there are none."""
-    step = max(1, int(np.ceil(np.sqrt(temperature.size / _MOST_SAMPLES))))
-    sample = temperature[::step, ::step]
+    sample = thinned(temperature)
     valid = sample[np.isfinite(sample)]
     if valid.size == 0:
         return ColorScale(299.5, 300.5)

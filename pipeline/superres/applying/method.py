@@ -39,8 +39,8 @@ class Picture:
 
     @classmethod
     def of(cls, lr: Plane, valid: Bool[NDArray[np.bool_], "y x"], gain: float = 1.0) -> Picture:
-        """A picture with the same gain everywhere."""
-        return cls(lr, valid, np.full(lr.shape, gain, dtype=np.float32))
+        """A picture with the same gain everywhere, which takes no memory."""
+        return cls(lr, valid, np.broadcast_to(np.float32(gain), lr.shape))
 
     @property
     def window(self) -> Window:

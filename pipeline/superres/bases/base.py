@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from pipeline.raster import in_bands, thinned
 from pipeline.superres.bases.filters import back_projection_filter, cubic_phases, tikhonov_filter
 from pipeline.superres.bases.hot_spots import Spots, find_spots
 from pipeline.superres.sensing.degrade import Degrade
@@ -28,6 +29,7 @@ from pipeline.superres.sensing.nested_grids import (
     like,
     reference_k,
     smooth,
+    smooth_radius,
 )
 from pipeline.superres.sensing.spectrum import fit_power_law
 
@@ -36,6 +38,7 @@ SMALLEST_NOISE_K = 3e-4  # float32 at 300 K holds no more
 USUAL_LAMBDA, MAX_LAMBDA = 1e-3, 3.0
 LOUDER = 16.0  # lambda of the smoothest filter over that of the mean one; of that over the sharpest
 CALM_SIGMA_PX, AROUND_SIGMA_PX = 0.7, 1.5
+POWER_REACH_PX = smooth_radius(CALM_SIGMA_PX) + smooth_radius(AROUND_SIGMA_PX)
 UNSURE = 1.0  # standard deviation of the local power of white noise, in units of its mean
 EXPONENT = 0.8  # how lambda follows the power of detail; measured, 1 in theory
 
@@ -200,7 +203,8 @@ def fit_base(
     known = np.where(valid, lr, np.float32(lr[valid].mean(dtype=np.float64) if valid.any() else 0))
     spots = find_spots(known, valid, degrade)
     if spots is not None:
-        known = spots.split(torch.from_numpy(known))[0].numpy()
+        calm = spots.split
+        known = in_bands(lambda part: calm(torch.from_numpy(part))[0].numpy(), spots.reach_px, known)
     law = fit_power_law(known, valid, degrade, nedt_k, generator)
     noise_k = max(nedt_k, SMALLEST_NOISE_K)
     lam = min(noise_k**2 / law.amplitude_k2, MAX_LAMBDA) if law.amplitude_k2 > 0 else USUAL_LAMBDA
@@ -222,8 +226,8 @@ def _activity(lr: NDArray[np.float32], valid: NDArray[np.bool_], nedt_k: float) 
     spot = torch.zeros(1, 1, 25, 25, dtype=torch.float64)
     spot[0, 0, 12, 12] = 1
     noise = nedt_k**2 * float(((spot - smooth(spot, CALM_SIGMA_PX)) ** 2).sum())
-    tensor = torch.from_numpy(lr)
-    power = detail_power(tensor - reference_k(tensor)).numpy()
+    level = reference_k(torch.from_numpy(thinned(lr)))
+    power = in_bands(lambda part: detail_power(torch.from_numpy(part) - level).numpy(), POWER_REACH_PX, lr)
     surely = ndimage.binary_erosion(valid, iterations=3, border_value=1)
     detail = float(power[surely if surely.any() else valid].mean(dtype=np.float64)) - noise
     return Activity(noise, max(detail, 0.0))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.raster import in_bands
 from pipeline.superres.sensing.degrade import Degrade, dense_matrix
 from pipeline.superres.sensing.nested_grids import interpolate, interpolate_plane, pad_mirrored
 
@@ -83,16 +84,24 @@ def find_spots(
         valid: (y, x), true where there is data.
         degrade: The forward model.
     """
-    # Beside a hole nothing is known of the surroundings: the opening must not see what fills it.
-    highest = torch.from_numpy(np.where(valid, lr, np.float32(np.inf)))
-    floor = -_widest(-highest, SMALL_PX)
-    opened = _widest(torch.where(torch.isinf(floor), -torch.inf, floor), SMALL_PX)
-    excess = (torch.from_numpy(np.ascontiguousarray(lr)) - opened).numpy()[valid]
-    excess = excess[np.isfinite(excess)]
+    excess = in_bands(_excess, 4 * SMALL_PX, lr, valid)[valid]
+    if not np.isfinite(excess).all():
+        excess = excess[np.isfinite(excess)]
     if not excess.size:
         return None
     threshold = max(LEAST_K, BEYOND_TYPICAL * float(np.percentile(excess, 99)))
     return Spots(degrade, threshold) if float(excess.max()) > threshold else None
+
+
+def _excess(
+    lr: Float32[NDArray[np.float32], "y x"], valid: Bool[NDArray[np.bool_], "y x"]
+) -> Float32[NDArray[np.float32], "y x"]:
+    """By how much a pixel exceeds everything wide around it, holes left aside; +inf or NaN in them."""
+    # Beside a hole nothing is known of the surroundings: the opening must not see what fills it.
+    highest = torch.from_numpy(np.where(valid, lr, np.float32(np.inf)))
+    floor = -_widest(-highest, SMALL_PX)
+    opened = _widest(torch.where(torch.isinf(floor), -torch.inf, floor), SMALL_PX)
+    return (torch.from_numpy(np.ascontiguousarray(lr)) - opened).numpy()
 
 
 def top_hat(scene: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -22,6 +22,7 @@ from pipeline.superres.judging.error_model import ErrorModel, fit_errors
 from pipeline.superres.judging.gain import Evidence, Gain, gain_of_prior, gain_of_trained, record_evidence
 from pipeline.superres.judging.next_octave import find_octaves
 from pipeline.superres.judging.resolution import resolution_figures
+from pipeline.superres.judging.sample import sample_windows
 from pipeline.superres.judging.scale_alarm import scale_invariance
 from pipeline.superres.judging.selftest import (
     FittedGain,
@@ -85,8 +86,12 @@ def assess(
     if test is not None and test.inner is not None and gain.value == 0:
         # Without the network every inner pixel may test the base, not only those held out from training.
         test = dataclasses.replace(test, compared=test.inner)
-    octaves = None if slope is None else find_octaves(prepared.lr, prepared.valid, slope)
-    errors = fit_errors(test, prepared.noise).carry(octaves, prepared.scale, contrast[prepared.valid])
+    windows = sample_windows(prepared.valid, Stream.SELF_TEST.generator(recipe.seed, 1))
+    lr = np.hstack([prepared.lr[window.slices] for window in windows])
+    valid = np.hstack([prepared.valid[window.slices] for window in windows])
+    around = np.hstack([contrast[window.slices] for window in windows])
+    octaves = None if slope is None else find_octaves(lr, valid, slope)
+    errors = fit_errors(test, prepared.noise).carry(octaves, prepared.scale, around[valid])
     if scales.alarm:
         errors = dataclasses.replace(errors, calibrated=False)
     figures: dict[str, float | str | None] = {

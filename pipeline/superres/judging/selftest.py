@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from pipeline.grid import Window
+from pipeline.raster import in_bands
 from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.bases.base import bicubic
 from pipeline.superres.judging.sample import sample_figures, sample_windows
@@ -168,10 +169,15 @@ def _side_by_side(tests: list[SelfTest]) -> SelfTest:
 
 def activity(lr: Plane, window_px: int = 5) -> Plane:
     """(y, x) standard deviation of the picture around every pixel, in working units."""
-    exact = lr.astype(np.float64) - float(np.mean(lr, dtype=np.float64))
-    mean = uniform_filter(exact, window_px, mode="reflect")
-    square = uniform_filter(exact**2, window_px, mode="reflect")
-    return np.sqrt(np.maximum(square - mean**2, 0.0)).astype(np.float32)
+    level = float(np.mean(lr, dtype=np.float64))
+
+    def deviation(part: Plane) -> Plane:
+        exact = part.astype(np.float64) - level
+        mean = uniform_filter(exact, window_px, mode="reflect")
+        square = uniform_filter(exact**2, window_px, mode="reflect")
+        return np.sqrt(np.maximum(square - mean**2, 0.0)).astype(np.float32)
+
+    return in_bands(deviation, window_px // 2, lr)
 
 
 def enlarge_smoothly(

@@ -7,6 +7,7 @@ it starts at zero, so an untrained network *is* its base (only the original one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.raster import row_bands
 from pipeline.superres.networks.device import in_float32
 
 Maps: TypeAlias = Float[Tensor, "n _ y x"]  # features or inputs; their number may change in one call
@@ -31,9 +33,14 @@ def detail_unit(lr: Float[Tensor, "y x"], valid: Bool[Tensor, "y x"], window_px:
 
     One where a scene has no detail at all, so that nothing is divided by zero.
     """
-    residual = (lr[None, None] - local_mean(lr[None, None], window_px))[0, 0]
-    inside = residual[valid].double()
-    rms = float(inside.square().mean().sqrt()) if inside.numel() else 0.0
+    halo, total, count = window_px // 2, 0.0, 0
+    for first, last in row_bands(tuple(lr.shape)):
+        above = min(first, halo)
+        band = lr[None, None, first - above : last + halo]
+        residual = (band - local_mean(band, window_px))[0, 0, above : above + last - first]
+        inside = residual[valid[first:last]].double()
+        total, count = total + float(inside.square().sum()), count + inside.numel()
+    rms = math.sqrt(total / count) if count else 0.0
     return rms if rms > 1e-6 else 1.0
 
 

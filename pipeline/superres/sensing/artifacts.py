@@ -17,6 +17,8 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, maximum_filter, uniform_filter, uniform_filter1d
 
+from pipeline.grid import tile_windows
+
 Plane = Float32[NDArray[np.float32], "y x"]
 Mask = Bool[NDArray[np.bool_], "y x"]
 Offset = tuple[int, int]
@@ -30,6 +32,7 @@ SUSPECT_RATIO_NEAR, CERTAIN_RATIO_NEAR = 1.0, 0.7
 NEAR_PX, NEAR_SHARE = 41, 0.02
 LEAST_K = 0.1  # working kelvin; damage below it is left alone
 SPOT_TIMES = 3.0  # the local mean of what alternates
+TILE_PX = 2048  # of a scene no larger than its square the whole is looked through at once
 LINE_PX = 129  # a stripe or a seam goes on for so long
 LINE_CERTAINTY = 6.0  # standard errors of its mean
 LINE_TEXTURE = 0.5  # of the standard deviation along it: a stripe hardly changes, a road does
@@ -82,13 +85,38 @@ class Artifacts:
 
 
 def find_artifacts(lr: Plane, valid: Mask, *, step: float) -> Artifacts:
-    """What is wrong with the pixels.
+    """What is wrong with the pixels; a large scene is looked through in overlapping tiles.
 
     Args:
         lr: Working units, without holes.
         valid: True where measured.
         step: Of the stored numbers, in working units; 0 for floating point.
     """
+    if lr.size <= TILE_PX**2:
+        return _find(lr, valid, step)
+    noise, mended = np.broadcast_to(np.float32(0), lr.shape), lr
+    shares: dict[str, float] = {}
+    pixels = 0
+    for window in tile_windows(lr.shape, _even_side(lr.shape)):
+        outer = window.grow(LINE_PX, lr.shape)
+        found, inner = _find(lr[outer.slices], valid[outer.slices], step), window.within(outer).slices
+        measured = int(valid[outer.slices].sum())
+        pixels += measured
+        shares = {kind: shares.get(kind, 0) + share * measured for kind, share in found.shares.items()}
+        if found.damaged[inner].any():
+            if mended is lr:
+                noise, mended = noise.copy(), lr.copy()
+            noise[window.slices], mended[window.slices] = found.noise[inner], found.mended[inner]
+    return Artifacts(noise, {kind: share / max(pixels, 1) for kind, share in shares.items()}, mended)
+
+
+def _even_side(shape: tuple[int, ...]) -> int:
+    """Side of the tiles of a large scene, at most `TILE_PX` and none much smaller than another."""
+    return max(-(-size // -(-size // TILE_PX)) for size in shape)
+
+
+def _find(lr: Plane, valid: Mask, step: float) -> Artifacts:
+    """What is wrong with the pixels of a scene, or of a tile of a large one."""
     least = max(LEAST_K, 2 * step)
     level = lr - np.float32(np.median(lr))
     picture, mended, found = level, lr.copy(), {"interleaved": np.zeros(lr.shape, dtype=np.bool_)}

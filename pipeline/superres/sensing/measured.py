@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
+from pipeline.raster import in_bands, row_bands
 from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene
 from pipeline.superres.sensing.artifacts import Artifacts, find_artifacts
@@ -49,7 +50,7 @@ class Measured:
         """
         filled = fill_nearest(scene.temperature)
         domain = choose_domain(scene, settings, float(np.median(filled)))
-        return cls(scene, domain.enter(filled), scene.valid, domain)
+        return cls(scene, in_bands(domain.enter, 0, filled), scene.valid, domain)
 
     @cached_property
     def repeats_pixels(self) -> bool:
@@ -91,11 +92,12 @@ def resampled_by_nearest(temperature: Float32[NDArray[np.float32], "y x"], step_
         temperature: Kelvin, NaN for no data.
         step_k: Step of the stored numbers, 0 for floating point.
     """
-    measured = np.where(np.isfinite(temperature), temperature, np.float32(np.nan))
-    steps = np.abs(np.concatenate([np.diff(measured, axis=axis).ravel() for axis in (0, 1)]))
-    steps = steps[np.isfinite(steps)]
-    if steps.size == 0:
-        return False
-    equal = float((steps <= 0.5 * step_k).mean())
-    one_step = float(((steps > 0.5 * step_k) & (steps <= 1.5 * step_k)).mean()) / 2
-    return equal > REPEATED_SHARE and equal > 3 * one_step
+    count = equal = one_step = 0
+    for first, last in row_bands(temperature.shape):
+        for axis, part in enumerate((temperature[first : last + 1], temperature[first:last])):
+            steps = np.abs(np.diff(np.where(np.isfinite(part), part, np.float32(np.nan)), axis=axis))
+            steps = steps[np.isfinite(steps)]
+            count += steps.size
+            equal += int(np.count_nonzero(steps <= 0.5 * step_k))
+            one_step += int(np.count_nonzero((steps > 0.5 * step_k) & (steps <= 1.5 * step_k)))
+    return bool(count > 0 and equal > REPEATED_SHARE * count and equal > 3 * one_step / 2)

@@ -9,6 +9,7 @@ below a pixel is known without enlarging anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.fft import dctn
 from scipy.optimize import minimize_scalar
 
 from pipeline.grid import Window
+from pipeline.raster import in_bands
 from pipeline.superres.sensing.degrade import Degrade
 
 SLOPE_BOUNDS = (0.9, 3.0)  # below one, detail beyond Nyquist would hardly fade: that is noise
@@ -96,7 +98,9 @@ def full_windows(valid: Bool[NDArray[np.bool_], "y x"], generator: np.random.Gen
     """Rectangles without a missing pixel: all of a small scene, else some of the largest squares that fit."""
     if valid.all() and valid.size <= MAX_WINDOW_PIXELS and min(valid.shape) >= WINDOW_SIDES_PX[-1]:
         return [Window(0, 0, *valid.shape)]
-    total = np.pad(valid.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    total = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), np.int32)
+    inner = total[1:, 1:]
+    np.cumsum(np.cumsum(valid, 0, np.int32, inner), 1, np.int32, inner)
     for side in WINDOW_SIDES_PX:
         rows, columns = (np.arange(0, size - side + 1, max(side // 4, 1)) for size in valid.shape)
         if not (rows.size and columns.size):
@@ -192,16 +196,25 @@ def estimate_noise_k(lr: Float32[NDArray[np.float32], "y x"], valid: Bool[NDArra
     known = valid & np.isfinite(lr)
     if not known.any():
         return 0.0
-    kelvin = np.where(known, lr - float(lr[known].mean(dtype=np.float64)), 0).astype(np.float64)
+    level = float(lr[known].mean(dtype=np.float64))
     powers = []
     for taps, calm in zip(((1, -2, 1), (1, -4, 6, -4, 1)), NOISE_CALM, strict=True):
         line = np.asarray(taps, dtype=np.float64)
         line /= np.sqrt(line @ line)
-        rough = ndimage.convolve1d(ndimage.convolve1d(kelvin, line, axis=0), line, axis=1)
+        power = in_bands(partial(_rough_power, level, line), len(taps) // 2, lr, known)
         whole = ndimage.minimum_filter(known, len(taps), mode="constant", cval=False)
-        powers.append(_calm_power(rough**2, whole) / calm**2)
+        powers.append(_calm_power(power, whole) / calm**2)
     short, long = powers
     return float(np.sqrt(max((TEXTURE_RATIO * long - short) / (TEXTURE_RATIO - 1), 0.0)))
+
+
+def _rough_power(
+    level: float, line: NDArray[np.float64], lr: NDArray[np.float32], known: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Square of what a high-pass filter along both axes leaves."""
+    kelvin = np.where(known, lr - level, 0).astype(np.float64)
+    rough = ndimage.convolve1d(ndimage.convolve1d(kelvin, line, axis=0), line, axis=1)
+    return np.asarray(rough**2)
 
 
 def _calm_power(power: NDArray[np.float64], whole: NDArray[np.bool_]) -> float:

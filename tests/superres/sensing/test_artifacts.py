@@ -10,6 +10,7 @@ from pipeline.scene import FLAG_ARTIFACT
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
 from pipeline.superres.enhance import enhance
+from pipeline.superres.sensing import artifacts
 from pipeline.superres.sensing.artifacts import find_artifacts
 from pipeline.superres.sensing.degrade import Degrade
 from tests.scenes import scene_of, truth_and_lr
@@ -65,6 +66,27 @@ def test_damage_is_found_where_it_was_put_and_nowhere_else(kind):
     assert artifacts.damaged[~binary_dilation(mask, iterations=8)].mean() < 0.005
     name = {"checkerboard": "interleaved", "rows": "interleaved"}.get(kind, kind)
     assert artifacts.shares[name] > 0.4 * changed.mean()
+
+
+@pytest.mark.parametrize("kind", ["checkerboard", "rows", "stripes", "seams"])
+def test_in_tiles_of_a_large_scene_the_same_damage_is_found(monkeypatch, kind):
+    lr = np.tile(made_scene(), (2, 2))
+    hurt, _ = damaged(lr, kind)
+    whole = found(hurt)
+    monkeypatch.setattr(artifacts, "TILE_PX", lr.shape[0] - 1)
+    tiled = found(hurt)
+    assert (tiled.damaged == whole.damaged).mean() > 0.995
+    np.testing.assert_allclose(tiled.mended[tiled.damaged], hurt[tiled.damaged], atol=10)
+    for name, share in whole.shares.items():
+        assert tiled.shares[name] == pytest.approx(share, rel=0.2, abs=0.002)
+
+
+def test_tiles_without_damage_take_no_memory(monkeypatch):
+    lr = np.full((300, 300), 300, np.float32)
+    monkeypatch.setattr(artifacts, "TILE_PX", 150)
+    nothing = found(lr)
+    assert nothing.mended is lr
+    assert nothing.noise.strides == (0, 0)
 
 
 @pytest.mark.parametrize("noise_k", [0.0, 0.5])
