@@ -113,7 +113,12 @@ def test_a_table_has_a_row_for_every_pixel_with_data(folder, store, tmp_path):
 def test_a_picture_is_transparent_where_there_is_no_data(folder, store, tmp_path):
     with Image.open(export(folder, tmp_path / "a.png", "--to", "png")) as picture:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-    np.testing.assert_array_equal(alpha > 0, np.isfinite(store.surface_temperature))
+        ends_k = [float(picture.text[name]) for name in ("vmin_K", "vmax_K")]
+    height, width = store.surface_temperature.shape
+    np.testing.assert_array_equal(alpha[:height, :width] > 0, np.isfinite(store.surface_temperature))
+    assert (alpha[height:] == 255).all()  # the legend
+    assert alpha.shape[0] > height + 40
+    np.testing.assert_allclose(ends_k, np.nanpercentile(store.surface_temperature, [2, 98]), atol=1e-3)
 
 
 def test_mistakes_are_said_in_a_line(folder, tmp_path):

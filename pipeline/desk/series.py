@@ -87,7 +87,8 @@ def mean_over(cube: xr.Dataset, where: Box | BaseGeometry) -> xr.Dataset:
 
     Returns:
         Dataset along time: `mean_k`, `error_k` (one standard error; NaN where no self-test tells it),
-        `scene_pixels` (pixels with data, in pixels of the scene), `whole_scene_pixels` (squares of a scene
+        `scene_pixels` (pixels with data, in pixels of the scene), `covered_fraction` (share of the area's
+        pixels that have data and pass the masks), `whole_scene_pixels` (squares of a scene
         pixel's size that have data throughout), `assumption` (what the error leans on, in words).
 
     Raises:
@@ -112,6 +113,7 @@ def _mean_of(date: xr.Dataset, inside: Bool[NDArray[np.bool_], "y x"]) -> dict[s
         "mean_k": mean_k,
         "error_k": error_k,
         "scene_pixels": pixels / side_px**2,
+        "covered_fraction": pixels / int(inside.sum()),
         "whole_scene_pixels": whole,
         "assumption": assumption,
     }

@@ -10,14 +10,14 @@ import odc.geo.xr  # noqa: F401  adds `.odc` to arrays
 import rasterio
 import rasterio.shutil
 import xarray as xr
-from PIL import Image
 from rasterio.windows import Window as RasterWindow
 
 from pipeline.errors import UnusableInputError
 from pipeline.grid import tile_windows
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.zarr_store import temperature_name
-from pipeline.products.views.palette import color_scale, palette_bytes
+from pipeline.products.views.palette import color_scale
+from pipeline.products.views.pictures import save_picture, with_legend
 
 _LARGEST_TABLE = 5_000_000  # pixels
 _READ_PX = 2048  # side of the piece that is held in memory
@@ -74,11 +74,10 @@ def write_cog(product: xr.Dataset, path: Path) -> None:
 
 
 def write_png(product: xr.Dataset, path: Path) -> None:
-    """The temperature in color, a pixel of the data a pixel of the picture; no data is transparent."""
+    """The temperature in color over a legend in kelvin; pixel for pixel, and no data is transparent."""
     values = np.asarray(product[temperature_name(product)])
-    image = Image.fromarray(color_scale(values).indices(values))
-    image.putpalette(palette_bytes("turbo"))
-    image.save(path, transparency=0)
+    scale = color_scale(values)
+    save_picture(path, with_legend(scale.indices(values), scale), scale, colors="turbo", title=path.stem)
 
 
 def write_csv(product: xr.Dataset, path: Path) -> None:

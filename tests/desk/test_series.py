@@ -114,6 +114,15 @@ def test_an_error_is_that_of_whole_scene_pixels_and_says_so(cube):
     assert "at most" in str(strip.assumption.values[0])
 
 
+def test_a_mean_says_how_much_of_its_area_the_masks_left(out):
+    masked = open_products(out, flags=[0])  # every seventh row of the product has another flag
+    found = mean_over(masked, TO_DEGREES.transform_bounds(400000, 5299000, 400490, 5299490))
+    assert found.covered_fraction.values.tolist() == pytest.approx([6 / 7] * 2, abs=0.02)
+    assert mean_over(
+        open_products(out), TO_DEGREES.transform_bounds(400000, 5299000, 400490, 5299490)
+    ).covered_fraction.values.tolist() == [1, 1]
+
+
 def test_a_table_says_why_a_date_is_empty_and_names_each_product(out):
     field = degrees((400000, 5298700), (400600, 5298900), (400300, 5299500))
     table = mean_over(open_products(out, flags=[6]), field).to_dataframe()

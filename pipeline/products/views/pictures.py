@@ -61,8 +61,8 @@ def write_pictures(store: Path, context: ViewContext) -> list[Path]:
         (files.enhanced_gray, after, "gray"),
     ]
     for path, picture, colors in jobs:
-        _save(path, _with_legend(picture, scale), scale, colors=colors, title=scene.ref.scene_id)
-    _save(files.comparison, both, scale, colors="turbo", title=scene.ref.scene_id)
+        save_picture(path, with_legend(picture, scale), scale, colors=colors, title=scene.ref.scene_id)
+    save_picture(files.comparison, both, scale, colors="turbo", title=scene.ref.scene_id)
     return [path for path, *_ in jobs] + [files.comparison]
 
 
@@ -99,7 +99,7 @@ def _comparison(read: Reader, context: ViewContext, scale: ColorScale) -> UInt8[
         rows.append(
             _side_by_side(zoomed, [f"original, {where}", "enhanced, the same detail"], font_px=font_px)
         )
-    return _with_legend(_stack(rows), scale, font_px=font_px)
+    return with_legend(_stack(rows), scale, font_px=font_px)
 
 
 def _side_by_side(
@@ -122,7 +122,7 @@ def _stack(rows: list[UInt8[NDArray[np.uint8], "_ _"]]) -> UInt8[NDArray[np.uint
     )
 
 
-def _with_legend(
+def with_legend(
     picture: UInt8[NDArray[np.uint8], "y x"], scale: ColorScale, *, font_px: int | None = None
 ) -> UInt8[NDArray[np.uint8], "h w"]:
     """The picture with the legend below; a narrow one is filled up on the right, transparently."""
@@ -145,9 +145,10 @@ def _spacing(context: ViewContext, scale: int) -> str:
     return f", {meters:.4g} m" if math.isfinite(meters) else ""
 
 
-def _save(
+def save_picture(
     path: Path, picture: UInt8[NDArray[np.uint8], "y x"], scale: ColorScale, *, colors: Colors, title: str
 ) -> None:
+    """Write palette indices as PNG, with the ends of the colors in its text."""
     words = PngInfo()
     words.add_text("vmin_K", f"{scale.low_k:.3f}")
     words.add_text("vmax_K", f"{scale.high_k:.3f}")
