@@ -176,6 +176,21 @@ def test_the_network_that_a_scene_taught_is_kept_on_request(tmp_path, wanted):
         assert taken["network"] == {**taken["network"], "source": "prior", "fed_by_this_scene": True}
 
 
+def test_strength_and_share_of_the_unsharp_mask_are_those_of_the_settings(tmp_path):
+    lr = 290 + 20 * np.random.default_rng(0).random((32, 32), dtype=np.float32)
+    np.savez(tmp_path / "scene.npz", temperature=lr, units="K")
+    added = []
+    for name, how in (("usual", ()), ("more", ("output.sharpened_strength=1", "output.sharpened_share=0.6"))):
+        told = ("output.sharpened=true", "output.pages=false", *how)
+        settings = settings_for(tmp_path / "scene.npz", tmp_path / name, *told)
+        record = process_scene(discover(settings.archive).scenes[0], settings)
+        with xr.open_zarr(next((tmp_path / name / record.product).glob("*.zarr"))) as product:
+            kelvin = product[temperature_name(product)].values.astype(np.float64)
+            added.append(product.sharpened.values - kelvin)
+    assert np.abs(added[0]).max() > 0.05
+    np.testing.assert_allclose(added[1], 4 * added[0], atol=1e-3)  # twice the mask, and twice of it
+
+
 def test_what_the_network_added_is_stored_and_told_on_request(tmp_path, demo_archive):
     wanted = ("recipe.preset=fast", "recipe.detail=prior", "output.detail_learned=true")
     settings = settings_for(demo_archive, tmp_path, *wanted)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from pipeline.described_names import FINE_SIDES, INSTEAD, NAMES, SWITCHES
 from pipeline.errors import SettingsError
+from pipeline.recipe import value_at
 from pipeline.settings import Settings
 from pipeline.settings_sources import commented_toml, load_settings
 
@@ -208,6 +209,35 @@ def test_every_name_of_the_original_reaches_a_setting():
     assert set(NAMES.values()) <= known
     assert load("SR_FACTOR=8", "USE_TTA=False").recipe.scale == 8
     assert not load("USE_TTA=False").recipe.infer.self_ensemble
+
+
+SAID_THERE = {  # of the project's own settings in capitals, another value than ours
+    "SR_FACTOR": 8,
+    "NUM_ITERATIONS": 30_000,
+    "CROP_SIZE": 32,
+    "CHANNELS": 128,
+    "NUM_BLOCKS": 16,
+    "ATTENTION_REDUCTION": 16,
+    "USE_SPATIAL_ATTENTION": False,
+    "INITIAL_LR": 1e-4,
+    "WEIGHT_DECAY": 1e-3,
+    "GRADIENT_CLIP": 0.5,
+    "LOSS_L1_WEIGHT": 0.5,
+    "LOSS_EDGE_WEIGHT": 0.3,
+    "LOSS_HF_WEIGHT": 0.2,
+    "USE_TTA": False,
+    "NUM_SHIFT_PASSES": 8,
+    "MAX_SHIFT_RATIO": 0.25,
+    "INPUT_FILE": "scene.npz",
+    "OUTPUT_DIR": "results",
+}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if name.isupper()))
+def test_every_name_of_the_original_is_accepted_and_its_value_echoed(name):
+    settings = load("recipe.preset=original", f"{name}={SAID_THERE[name]}").model_dump(mode="json")
+    echoed = value_at(settings, NAMES[name])
+    assert echoed == SAID_THERE[name]
 
 
 # Rows of the tables in docs/original.md, and what must be said beside them.
