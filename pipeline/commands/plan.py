@@ -97,7 +97,9 @@ def _say_total(total: dict[str, Any], scenes: int, waiting: int) -> None:
         f"begun now, done at {total['end']} ({total['ground']})",
         highlight=False,
     )
-    out_console.print("No file was opened: `run` may refuse what a file holds, and `info FILE` says why.")
+    out_console.print(
+        "Only names and heads of files were looked at: `run` may refuse what they hold; `info FILE` says why."
+    )
     if waiting:
         out_console.print(f"{waiting} scenes wait: the budget ends before them", highlight=False)
 
