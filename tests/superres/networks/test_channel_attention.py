@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pipeline.superres.networks import attention
 from pipeline.superres.networks.attention import ChannelAttention
 from tests.superres.networks.made import make_network
 
@@ -43,3 +44,12 @@ def test_the_recipe_reaches_both_knobs():
     network = make_network("attention", 2, channels=32, attention_pooling="average", attention_reduction=16)
     (attend, *_) = [module for module in network.modules() if isinstance(module, ChannelAttention)]
     assert (attend.pooling, attend.weigh[0].out_channels) == ("average", 2)
+
+
+@pytest.mark.parametrize("channels", [1, 6, 7, 32])
+def test_the_highest_channel_is_the_same_with_and_without_gradients(channels):
+    seen = features(channels)
+    with torch.no_grad():
+        found = attention._highest_channel(seen)
+    assert torch.equal(found, seen.amax(dim=1, keepdim=True))
+    assert torch.equal(found, attention._highest_channel(seen))
