@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 
 from flows.progress import LISTENER
 from flows.scene import scene
-from flows.states import LEFT
+from flows.states import LEFT, reason_of
 from flows.stopping import STOP
 from flows.tags import scene_tags
 from pipeline.nights.forecast import Outlook, may_begin
@@ -25,7 +25,6 @@ from pipeline.nights.night import Plan, turn
 from pipeline.outcomes import failed_record
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
-from pipeline.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +100,7 @@ def _run_one(
     if isinstance(result, dict):
         record = Record.from_json(result)
     else:
-        reason = one_line(state.message or state.name or "unknown")
+        reason = reason_of(state)
         log.error("%s: failed, %s", ref.scene_id, reason)
         record = failed_record(ref, settings, reason)
     if (listener := LISTENER.get()) is not None:

@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.tasks import Task
 
 from flows.progress import SceneProgress, server_may_be_away
-from flows.states import left_state, scene_state
+from flows.states import left_state, reason_of, scene_state
 from flows.stopping import StoppedError
 from flows.tags import scene_name, scene_tags
 from pipeline.errors import UnreadableInputError
@@ -30,7 +30,7 @@ from pipeline.outcomes import failed_record
 from pipeline.process import process_scene
 from pipeline.scene import Record, SceneRef
 from pipeline.settings import Settings
-from pipeline.text import markdown_code, markdown_safe, one_line
+from pipeline.text import markdown_code, markdown_safe
 
 PICTURE_PX = 1024
 
@@ -60,7 +60,7 @@ def sharpen(ref: SceneRef, settings: Settings) -> Record:
 def _keep_the_reason(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Leave a record beside the products, because on a pool nobody waits for a run that fails."""
     ref, settings = SceneRef.from_json(flow_run.parameters["ref"]), flow_run.parameters["settings"]
-    failed_record(ref, Settings.model_validate(settings), one_line(state.message or "unknown"))
+    failed_record(ref, Settings.model_validate(settings), reason_of(state))
 
 
 def _name() -> str:

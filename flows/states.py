@@ -13,6 +13,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from pipeline.nights.report import worked_on
 from pipeline.scene import Record, Status
+from pipeline.text import one_line
 
 SCENE_STATES: Mapping[Status, str] = {
     "done": "Completed",
@@ -25,6 +26,7 @@ LEFT, STOPPED, MISSED = "Left", "Stopped", "Missed"
 NIGHT_STATES = ("Completed", "CompletedWithFailures", "NothingNew", "Failed")
 FINAL_NAMES = (*dict.fromkeys((*SCENE_STATES.values(), *NIGHT_STATES)), LEFT, STOPPED, MISSED)
 """Every name that a run of ours may end with, beside those that Prefect itself gives."""
+_BEFORE_AN_EXCEPTION = "Flow run encountered an exception: "
 
 
 def scene_state(record: Record) -> State[dict[str, Any]]:
@@ -54,3 +56,8 @@ def night_state(report: Mapping[str, Any]) -> State[dict[str, Any]]:
     if not sum(ended.values()) and not report["dispatched"] and not report["left"]:
         return Completed(name="NothingNew", message=message, data=data)
     return Completed(message=message, data=data)
+
+
+def reason_of(state: State[Any]) -> str:
+    """Why a run ended as it did, in a line, without what Prefect says before each exception."""
+    return one_line((state.message or state.name or "unknown").removeprefix(_BEFORE_AN_EXCEPTION))

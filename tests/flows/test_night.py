@@ -85,7 +85,7 @@ def test_a_scene_that_fails_is_reported_and_the_night_goes_on(prefect_server, se
     assert state.name == "CompletedWithFailures"
     assert (report["counts"]["done"], report["counts"]["failed"]) == (2, 1)
     failed = next(record for record in report["scenes"] if record["status"] == "failed")
-    assert "No space left on device" in failed["reason"]
+    assert failed["reason"] == "OSError: [Errno 28] No space left on device"
     monkeypatch.undo()
     healed = ingest(settings.model_dump(mode="json"))
     assert healed["failed_before"][0]["reason"] == failed["reason"]
