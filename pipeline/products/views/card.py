@@ -187,7 +187,7 @@ def _flags(
         Patch(
             facecolor=FLAG_COLORS.get(value, "#000000"),
             edgecolor="black",
-            label=f"{meaning.replace('_', ' ')} {100 * fractions.get(meaning, 0):.2g} %",
+            label=f"{meaning.replace('_', ' ')} {_percent(fractions.get(meaning, 0.0))}",
         )
         for value, meaning in FLAG_MEANINGS.items()
     ]
@@ -265,6 +265,10 @@ def _numbers(figure: Figure, context: ViewContext) -> None:
         figure.text(left / _WIDTH_IN, y, words[:36], **looks)
         weight = "bold" if first else "normal"
         figure.text((left + _PANEL_IN) / _WIDTH_IN, y, value[:28], ha="right", weight=weight, **looks)
+
+
+def _percent(fraction: float) -> str:
+    return "< 0.01 %" if 0 < fraction < 1e-4 else f"{100 * fraction:.2g} %"
 
 
 def _percentile(values: Float32[NDArray[np.float32], "y x"], percent: float) -> float:

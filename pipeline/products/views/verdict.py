@@ -43,7 +43,7 @@ def headline(context: ViewContext) -> tuple[str, bool]:
     # Over the base and not over bicubic: against bicubic a wider blur wins more, right or wrong.
     if gain and won is not None:
         verdict += f"; self-test {won:+.1%} on the base"
-        good = good and won > 0
+        good = good and round(won, 3) > 0  # as it is shown
     for title, figure in (
         ("Alarm", figures.ALARM),
         ("Alarm", figures.RANGE_ALARM),

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipeline.grid import Window
-from pipeline.products.views.card import write_card
+from pipeline.products.views.card import _percent, write_card
 from pipeline.products.views.verdict import described, headline, number_lines
 from pipeline.raster import bicubic
 from tests.products.known import field_k, make_context, make_enhancement
@@ -88,6 +88,10 @@ def test_it_is_drawn_whatever_is_known(tmp_path, curve):
             {"gain": 0, "noise_warning": "noise 0.1 K assumed, 0.4 K estimated"},
             ("sharpened by the base, no network. Warning: noise 0.1 K assumed, 0.4 K estimated", False),
         ),
+        (
+            {"gain": 0.88, "selftest_skill_vs_base": 3e-7},
+            ("sharpened by the network, gain 0.88; self-test +0.0% on the base", False),
+        ),
     ],
 )
 def test_the_headline_is_no_better_than_the_self_test(tmp_path, figures, wanted):
@@ -106,6 +110,13 @@ def test_a_product_is_described_in_one_line(tmp_path):
     plain = replace(enhancement.scene, ref=replace(scene.ref, acquired=None), gsd_m=(np.nan, np.nan))
     context = replace(context, enhancement=replace(enhancement, scene=plain))
     assert described(context) == "surface temperature, ECOSTRESS PHyTIR, undated, x4"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "words"), [(0.0, "0 %"), (5e-7, "< 0.01 %"), (0.0049, "0.49 %"), (0.85, "85 %")]
+)
+def test_a_share_is_said_without_powers_of_ten(fraction, words):
+    assert _percent(fraction) == words
 
 
 def test_an_alarm_is_written_over_the_card(tmp_path):
