@@ -20,7 +20,7 @@ from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 120.0
+PATIENCE_S = 30.0  # the median of those that were looked at stands for the others
 _REMEMBERED = "sizes.json"
 
 
