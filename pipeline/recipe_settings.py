@@ -110,6 +110,11 @@ class DegradeSettings(Branch):
         lt=0.637,
         description="The same said as contrast at Nyquist, detector's box (0.637) included.",
     )
+    blur: Annotated[Literal["estimate"] | None, when("degrade.mtf_nyquist", None)] = Field(
+        None,
+        description="Estimate the PSF from the scene's own spectrum, the blur of a resampled grid included; "
+        "for sensors that no table knows. Unset: from the sensor table.",
+    )
     kernel: Path | None = Field(
         None, description="NPY file of a centered PSF on the fine grid (odd side), instead of a Gaussian."
     )

@@ -45,6 +45,7 @@ def test_every_preset_resolves_completely(preset):
     assert unset - {"infer.reduce"} == {  # unset is the mean, where there are several passes
         "degrade.psf_sigma_px",
         "degrade.mtf_nyquist",
+        "degrade.blur",
         "degrade.kernel",
         "degrade.mend",
         "degrade.nedt_k",

@@ -134,6 +134,7 @@ OTHER = {
     "degrade.nedt_k": 0.5,
     "degrade.domain": "kelvin",
     "degrade.native": 2,
+    "degrade.blur": "estimate",
     "degrade.mend": "damage",
     "pairs.crop_px": 12,
     "pairs.photometric_probability": 1.0,

@@ -18,6 +18,7 @@ class Stream(IntEnum):
     SELF_TEST = 3  # noise of the self-test
     PAIRS = 4  # the training's pyramid, and which pixels are held out
     AT_X2 = 6  # noise of the self-test at x2
+    BLUR = 7  # windows and noise of an estimated blur
 
     def generator(self, seed: int, *more: int) -> np.random.Generator:
         """A fresh generator; same seed and numbers, same draws."""

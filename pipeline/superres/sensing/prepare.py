@@ -22,9 +22,11 @@ from pipeline.recipe_settings import DegradeSettings
 from pipeline.scene import Scene, Sensor
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.sensing.domain import Domain
+from pipeline.superres.sensing.estimated_blur import estimate_blur
 from pipeline.superres.sensing.measured import Measured
 from pipeline.superres.sensing.native_grid import native_grid
 from pipeline.superres.sensing.normalize import Normalization
+from pipeline.superres.streams import Stream
 
 Facts = Mapping[str, float | str]
 UNIFORM_SIGMA = 1 / math.sqrt(12)  # of numbers that were rounded to steps of one
@@ -131,7 +133,10 @@ def prepare(
     settings = recipe.degrade
     native = native_grid(Measured.of(scene, settings), settings)
     measured, change = (native.measured, {}) if settings.mend is None else native.measured.mended()
-    blur = choose_blur(measured.scene.sensor, settings, kernel, unknowable=measured.repeats_pixels)
+    found = _estimated(measured, recipe) if settings.blur == "estimate" and kernel is None else None
+    blur = choose_blur(
+        measured.scene.sensor, settings, kernel, unknowable=measured.repeats_pixels, estimated_px=found
+    )
     noise, noise_facts = scene_noise(measured, settings, smoothed=native.finer)
     facts = {"domain": measured.domain.name, **blur.facts, **noise_facts}
     return Prepared(
@@ -152,8 +157,9 @@ def choose_blur(
     kernel: Float[NDArray[np.floating], "ky kx"] | None = None,
     *,
     unknowable: bool = False,
+    estimated_px: float | None = None,
 ) -> Blur:
-    """The optics that a setting states, or those of the sensor table.
+    """The optics that a setting states, those of an estimate, or those of the sensor table.
 
     Args:
         sensor: What took the scene.
@@ -161,6 +167,7 @@ def choose_blur(
         kernel: A measured PSF; overrides both.
         unknowable: Whether the grid's pixels are not where the sensor saw them. Then the optics must not be
             undone, or every jag of the resampling becomes a checkerboard; settings still decide.
+        estimated_px: Gaussian sigma that the scene's spectrum tells; before the sensor table.
     """
     if kernel is not None:
         measured = np.asarray(kernel, dtype=np.float64)
@@ -172,9 +179,19 @@ def choose_blur(
         return Blur(sigma_from_mtf(settings.mtf_nyquist), told)
     elif unknowable:
         sigma_px, origin = 0.0, "none: the grid repeats pixels, it was resampled by nearest neighbor"
+    elif estimated_px is not None:
+        sigma_px, origin = estimated_px, "recipe.degrade.blur: estimated from the scene's spectrum"
     else:
         sigma_px, origin = sensor.psf_sigma_px, f"{sensor.name}: {sensor.source}"
+        if settings.blur == "estimate":
+            origin += "; the scene is too small or too noisy for an estimate"
     return Blur(sigma_px, {"psf_sigma_px": sigma_px, "psf_source": origin})
+
+
+def _estimated(measured: Measured, recipe: Recipe) -> float | None:
+    """The blur that the scene's spectrum tells, in pixels; None where it tells none."""
+    generator = Stream.BLUR.generator(recipe.seed)
+    return estimate_blur(measured.lr, measured.valid, measured.white_noise, generator)
 
 
 def scene_noise(
