@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pipeline.archive.apart import read_apart
 from pipeline.archive.discover import discover
-from pipeline.archive.formats.geotiff import what_instead
 from pipeline.archive.names import looks_like_input
 from pipeline.errors import SettingsError, SkippedSceneError, UnusableInputError
 from pipeline.scene import Scene
@@ -22,11 +21,12 @@ def read_only_scene(settings: Settings) -> Scene:
     if path.is_dir():
         raise SettingsError(f"{path} is a folder; name one scene, or use `plan`")
     if not looks_like_input(path.name):
+        advice = "`numpy.savez(file, temperature=array, units='K')` writes an NPZ"
         if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-            raise UnusableInputError(f"{path.name}: {what_instead(path)}")
+            advice = "this is a picture, which has no kelvin; `thermal-sr picture FILE` enlarges one"
         raise UnusableInputError(
             f"{path.name}: GeoTIFF (.tif), NetCDF (.nc, .h5) and NPZ are read, told by the ends of names; "
-            "`numpy.savez(file, temperature=array, units='K')` writes an NPZ"
+            + advice
         )
     impatient = settings.archive.model_copy(update={"settle_s": 0.0, "since": None, "until": None})
     discovery = discover(impatient, {})

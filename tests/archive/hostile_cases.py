@@ -217,7 +217,8 @@ def outcomes_of(refs, folder):
 def with_unread(counts, kinds):
     """The counts with the files that discovery refused, or whose content stands under another name."""
     for kind, number in Counter(kinds.values()).items():
-        counts[kind]["refused"] += number - sum(counts[kind].values())
+        if unread := number - sum(counts[kind].values()):
+            counts[kind]["refused"] += unread
     return counts
 
 

@@ -113,7 +113,7 @@ def test_a_picture_given_as_a_scene_is_refused_with_the_verb_that_is_for_it(root
     reason = "a picture, which has no kelvin; `thermal-sr picture FILE` enlarges one"
     settings = ArchiveSettings(root=root / root_and_name, settle_s=0)
     assert [why for _, why in discover(settings).refused] == [f"is no NetCDF: {reason}"]
-    with pytest.raises(UnusableInputError, match=f"^{(root / root_and_name).name}: {reason}$"):
+    with pytest.raises(UnusableInputError, match=f"^{(root / root_and_name).name}: GeoTIFF .*{reason}$"):
         read_only_scene(Settings(archive=settings))
 
 
