@@ -22,7 +22,7 @@ from pipeline.settings import ArchiveSettings
 _NAME = re.compile(r"SLSTR|^S3[A-D]_SL_[12]_")
 _WANTED = ("LST", "sea_surface_temperature", "S8_BT_in", "brightness_temperature_channel_2")
 # SLSTR Land Handbook: the probabilistic cloud mask, or the older summary of tests where it is not there. The
-# bits are those of the products' own flags_in.nc: bayes_in, flag_masks 1 2 4 8, flag_meanings "single_low
+# bits are as headers of flags_in.nc state them: bayes_in, flag_masks 1 2 4 8, flag_meanings "single_low
 # single_moderate dual_low dual_moderate"; confidence_in, 16384 is "summary_cloud".
 _CLOUD = (
     netcdf.QualityFlags("bayes_in", (0,), "bayes_in, single_moderate", field=2),
