@@ -14,8 +14,6 @@ from pipeline.process import process_scene
 from pipeline.settings_sources import load_settings
 from pipeline.trials.simulate import write_demo_archive
 
-# Of odc-geo, which hands GDAL pieces without a place while it resamples them.
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 NOTEBOOK = Path(__file__).parents[1] / "docs/first_look.ipynb"
 
 

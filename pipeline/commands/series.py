@@ -44,6 +44,9 @@ def series(
     recipe: Annotated[
         str, typer.Option("--recipe", metavar="NAME", help="Beginning of the recipe folder's name.")
     ] = "",
+    quantity: Annotated[
+        str, typer.Option("--quantity", metavar="NAME", help="Of the temperature, where there are several.")
+    ] = "",
     mask_sigma: MaskSigmaOption = None,
     mask_flags: MaskFlagsOption = None,
 ) -> None:
@@ -61,6 +64,7 @@ def series(
     cube = open_products(
         out,
         recipe=recipe,
+        quantity=quantity,
         box=_around(point) if area is None else area.bounds,
         since=since,
         until=until,

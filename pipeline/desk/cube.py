@@ -63,6 +63,7 @@ def open_products(
     place: str | Path,
     *,
     recipe: str = "",
+    quantity: str = "",
     box: Box | None = None,
     since: str | None = None,
     until: str | None = None,
@@ -75,6 +76,7 @@ def open_products(
     Args:
         place: A product's folder or store, a recipe's folder, or the folder of all products.
         recipe: Beginning of the recipe folder's name, where `place` holds several.
+        quantity: Name of the temperature in the stores, where they hold several.
         box: West, south, east, north in degrees: only this part, and only products that touch it.
         since: First day, YYYY-MM-DD; products without a date are left out where it is given.
         until: Last day, the same.
@@ -96,9 +98,8 @@ def open_products(
     """
     found = _choose(Path(place), recipe, since, until)
     opened = [(one, _open(one)) for one in found]
-    names = {temperature_name(store) for _, store in opened}
-    if len(names) > 1:
-        raise UnusableInputError(f"{place}: one quantity is wanted, found {', '.join(sorted(names))}")
+    name = _one_quantity(place, {temperature_name(store) for _, store in opened}, quantity)
+    opened = [(one, store) for one, store in opened if temperature_name(store) == name]
     grid = like if like is not None else _common_grid(opened, box)
     layers = [_on_grid(one, store, grid) for one, store in opened]
     kept = [layer for layer in layers if layer is not None]
@@ -113,7 +114,15 @@ def open_products(
     cube.attrs = {**told, **geospatial_attributes(plain), **convention_attributes(plain)}
     cube.time.attrs = dict(TIME_ATTRIBUTES)
     cube[temperature_name(cube)].attrs.pop("actual_range", None)  # of a whole product, not of this part
-    return _masked(cube, names.pop(), flags, most_sigma_k)
+    return _masked(cube, name, flags, most_sigma_k)
+
+
+def _one_quantity(place: str | Path, names: set[str], wanted: str) -> str:
+    """The quantity that is wanted, or the only one that there is."""
+    if (wanted and wanted not in names) or (len(names) > 1 and not wanted):
+        found = ", ".join(sorted(names))
+        raise UnusableInputError(f"{place}: {wanted or 'one quantity'} is wanted, found {found} (`quantity`)")
+    return wanted or min(names)
 
 
 def _choose(place: Path, recipe: str, since: str | None, until: str | None) -> list[_Found]:

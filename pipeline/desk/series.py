@@ -33,6 +33,7 @@ from pipeline.text import one_line
 
 NOTHING = "no pixel here has data and passes the masks; a scene that fell back has flag 3 throughout"
 ON_TOP = "calibration and emissivity come on top"
+MOSTLY_COVERED = 0.95  # of an area; where less is left, the mean is told to be of a part
 _STEPS = 50  # pieces of a polygon's longest side; a straight side in degrees is bent on a map
 
 
@@ -109,11 +110,14 @@ def _mean_of(date: xr.Dataset, inside: Bool[NDArray[np.bool_], "y x"]) -> dict[s
     mean_k, own_k = (float(values[valid].mean()) if pixels else np.nan for values in (kelvin, sigma))
     told = zip(date.area.values.tolist(), date.error_of_mean_k.values.tolist(), strict=True)
     error_k, assumption = _error({area: error for area, error in told if np.isfinite(error)}, whole, own_k)
+    covered = pixels / int(inside.sum())
+    if 0 < covered < MOSTLY_COVERED:
+        assumption += f"; {1 - covered:.0%} of the area have no data or are masked"
     return {
         "mean_k": mean_k,
         "error_k": error_k,
         "scene_pixels": pixels / side_px**2,
-        "covered_fraction": pixels / int(inside.sum()),
+        "covered_fraction": covered,
         "whole_scene_pixels": whole,
         "assumption": assumption,
     }

@@ -15,8 +15,6 @@ from pipeline.errors import DamagedProductError, UnusableInputError
 from pipeline.products.publish import publish
 from tests.products.known import GEOGRAPHIC, UTM, make_enhancement, manifest_of, stage_product
 
-# Of odc-geo, which hands GDAL pieces without a place while it resamples them.
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 ORIGIN = Affine(70, 0, 399960, 0, -70, 5300040)
 
 
@@ -125,6 +123,11 @@ def test_what_cannot_be_put_together_is_said_in_a_line(tmp_path):
     place(tmp_path / "both", digest="1123abcd")
     with pytest.raises(UnusableInputError, match="one quantity is wanted, found sea_surface_t"):
         open_products(tmp_path / "both")
+    with pytest.raises(UnusableInputError, match="air_temperature is wanted, found sea_surface_t"):
+        open_products(tmp_path / "both", quantity="air_temperature")
+    chosen = open_products(tmp_path / "both", quantity="surface_temperature")
+    assert chosen.scene_id.values.tolist() == ["demo-1123abcd"]
+    assert "sea_surface_temperature" not in chosen
 
 
 def test_degrees_are_rows_and_columns_too_whether_pixels_were_moved_or_resampled(tmp_path):
