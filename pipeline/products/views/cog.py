@@ -23,7 +23,7 @@ import rasterio
 import rasterio.shutil
 import xarray as xr
 import zarr
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window as RasterWindow
 
 from pipeline.grid import Grid, tile_windows
@@ -71,7 +71,11 @@ def write_cogs(store: Path, context: ViewContext) -> list[Path]:
 
 
 def write_cog(path: Path, band: _Band, *, context: ViewContext) -> None:
-    """Write one variable as one file, through a staged neighbor that is deleted afterwards."""
+    """Write one variable as one file, through a staged neighbor that is deleted afterwards.
+
+    Raises:
+        OSError: The file cannot be written; the disk is full, most likely.
+    """
     staging = path.with_name(f".staged-{uuid.uuid4().hex[:8]}")
     floats = band.values.dtype.kind == "f"
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
@@ -90,6 +94,9 @@ def write_cog(path: Path, band: _Band, *, context: ViewContext) -> None:
                 bigtiff="IF_SAFER",
                 statistics="YES" if floats else "NO",
             )
+        except RasterioIOError as error:  # GDAL prints "No space left on device" and hands on that it failed
+            why = one_line(error.__cause__ or error)
+            raise OSError(f"{path.name} cannot be written, is the disk full? GDAL says: {why}") from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     log.debug("%s: %s written", context.files.scene_id, path.name)
