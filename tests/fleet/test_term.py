@@ -20,8 +20,8 @@ END_S = 20  # what is promised of a whole night, its report included
 def test_term_writes_the_trainings_state_within_ten_seconds(server, client, tmp_path):
     (tmp_path / "archive").mkdir()
     archive, out = write_scene(tmp_path / "archive" / "termed.npz", 1).parent, tmp_path / "out"
-    # Taken into memory every four seconds and due on the disk after forty: before that, only TERM writes it.
-    told = [*CHEAP, *TRAINED, "recipe.train.steps=200000", "run.checkpoint_s=40"]
+    # Taken into memory every ten seconds, due on the disk after a hundred: before that, only TERM writes it.
+    told = [*CHEAP, *TRAINED, "recipe.train.steps=200000", "run.checkpoint_s=100"]
     words = [word for setting in told for word in ("--set", setting)]
     night = subprocess.Popen(
         [Path(sys.executable).with_name("thermal-sr"), "run", archive, out, *words],
@@ -31,7 +31,7 @@ def test_term_writes_the_trainings_state_within_ten_seconds(server, client, tmp_
     )
     try:
         wait_for(lambda: stage(client, "termed") == "train", within_s=120, what="the training")
-        time.sleep(8)
+        time.sleep(30)  # on a busy machine the first steps take long
         assert list(out.glob(".scratch/*/*/training.safetensors")) == []
         night.send_signal(signal.SIGTERM)
         wait_for(
