@@ -13,8 +13,13 @@ needs_browser = pytest.mark.skipif(shutil.which(BROWSER) is None, reason=f"{BROW
 
 
 @contextmanager
-def open_page(path: Path, *, hash_: str = "", scheme: str = "light", checked: bool = True) -> Iterator[Page]:
-    """A page from the disk, ready; on leaving, nothing was asked of a network or said to the console."""
+def open_page(
+    path: Path, *, hash_: str = "", scheme: str = "light", checked: bool = True, before: str = ""
+) -> Iterator[Page]:
+    """A page from the disk, ready; on leaving, nothing was asked of a network or said to the console.
+
+    `before` is a script that runs before the page's own.
+    """
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=f"/usr/bin/{BROWSER}", args=["--no-sandbox"])
         context = browser.new_context(
@@ -24,6 +29,7 @@ def open_page(path: Path, *, hash_: str = "", scheme: str = "light", checked: bo
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
+        page.add_init_script(before)
         page.goto(path.resolve().as_uri() + hash_)
         page.wait_for_selector("html[data-ready]", timeout=20_000)
         try:

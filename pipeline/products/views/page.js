@@ -545,6 +545,10 @@ async function start() {
   if (location.hash.startsWith("#scale=")) takeScale(decodeURIComponent(location.hash));
   recolor();
   fit();
+  byId("loading").textContent = "";
   document.documentElement.dataset.ready = "true";
 }
-start();
+start().catch((error) => {
+  byId("loading").textContent = `This browser cannot show the pixels (${error.message}); Chrome 80, Firefox 113 and Safari 16.4 or later can.`;
+  document.documentElement.dataset.ready = "failed";
+}).finally(() => document.querySelector("main").removeAttribute("aria-busy"));

@@ -103,6 +103,24 @@ def test_a_click_tells_the_numbers_of_the_store(context, place):
 
 
 @needs_browser
+def test_a_page_says_that_it_loads_until_its_pixels_are_there(context):
+    look = """window.seen = [];
+        window.look = () => seen.push([document.querySelector("main").ariaBusy, loading.innerText]);
+        document.addEventListener("DOMContentLoaded", look);"""
+    with open_page(context.files.page, before=look) as browser:
+        browser.evaluate("look()")
+        assert browser.evaluate("seen") == [["true", "Loading: the pixels are being unpacked."], [None, ""]]
+        assert browser.locator("#loading").get_attribute("role") == "status"
+
+
+@needs_browser
+def test_a_browser_that_cannot_unpack_the_pixels_says_so(context):
+    with open_page(context.files.page, before="delete window.DecompressionStream") as browser:
+        assert "This browser cannot show the pixels" in browser.locator("#loading").inner_text()
+        assert browser.locator("main").get_attribute("aria-busy") is None
+
+
+@needs_browser
 def test_map_coordinates_and_degrees_are_those_of_the_grid(context):
     grid = context.enhancement.grid
     with open_page(context.files.page) as browser:
