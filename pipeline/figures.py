@@ -52,6 +52,7 @@ class Figure:
             return ""
         number = 100 * number if self.unit == "fraction" else number
         digits = ".4g" if abs(number) >= 1e-3 else ".1g"
+        digits = ",.0f" if self.unit == "count" and number.is_integer() else digits
         return f"{number:{digits}} {_SIGNS.get(self.unit, self.unit)}".rstrip()
 
 
@@ -87,11 +88,12 @@ NOISE_WARNING = Figure(
     "Where the noise that is assumed and the noise in the pixels differ threefold; empty where they agree.",
     on_card=False,
 )
+WARNINGS: Mapping[Figure, str] = {ALARM: "Alarm", RANGE_ALARM: "Alarm", NOISE_WARNING: "Warning"}
 AREA_ERRORS: Mapping[int, Figure] = {
     area_px: Figure(
         f"area_error_{area_px}px_k",
         "K",
-        f"RMS error of means over {area_px} scene pixels in the self-test; calibration comes on top.",
+        f"RMS error of means over {area_px} scene pixel{'s' if area_px > 1 else ''} in the self-test; calibration comes on top.",
         on_card=area_px in (1, 16),
     )
     for area_px in (1, 4, 16, 64)
@@ -265,3 +267,9 @@ _ALL = (
     *EDITION.values(),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _ALL}
+_MATTER_MOST = 8
+
+
+def matter_most(known: Mapping[str, Value]) -> list[Figure]:
+    """The figures of a record that a person reads first, what matters most first."""
+    return [figure for figure in FIGURES.values() if figure.on_card and figure.text(known)][:_MATTER_MOST]

@@ -10,6 +10,7 @@ from flows.cli import app
 from flows.commands.run import report_table
 from pipeline.commands.options import settings_for
 from pipeline.errors import SettingsError, UnusableInputError
+from pipeline.figures import FIGURES
 from pipeline.products.publish import publish
 from tests.products.known import manifest_of, stage_product
 
@@ -129,6 +130,14 @@ def test_plan_leaves_out_days_as_run_does(tmp_path):
     assert actions == {"scene_20260801T100000.npz": "leave", "scene_20260805T100000.npz": "process"}
 
 
+def test_plan_says_that_fresh_files_rest_and_how_to_take_them_now(tmp_path):
+    np.savez(tmp_path / "scene_20260801T100000.npz", temperature=KELVIN, units="K")
+    told = call("plan", tmp_path, tmp_path / "out").stdout
+    assert "1 of 1 wait until they have rested for 120 s" in told
+    assert "--set archive.settle_s=0 takes them now" in told
+    assert "have rested" not in call("plan", tmp_path, tmp_path / "out", "--set", "archive.settle_s=0").stdout
+
+
 def test_info_of_a_product_says_what_it_is(tmp_path):
     staging, final = stage_product(tmp_path, views=True)
     product = publish(staging, final, manifest_of())
@@ -137,3 +146,13 @@ def test_info_of_a_product_says_what_it_is(tmp_path):
         assert facts["product"] == product.name
         assert facts["outcome"] == "done"
         assert facts["size_px"]
+
+
+def test_info_of_a_product_is_short_lines_with_the_meaning_of_each_figure(tmp_path):
+    staging, final = stage_product(tmp_path)
+    told = call("info", publish(staging, final, manifest_of())).stdout.splitlines()
+    assert max(len(line) for line in told) < 110
+    assert not [line for line in told if set(line) & set("{}[]")]
+    assert ["size", "px", "96,", "80"] in [line.split() for line in told]
+    (meaning,) = (line for line in told if line.startswith("gain"))
+    assert meaning.split("  ")[1:] == ["0.5        ", FIGURES["gain"].meaning]

@@ -29,3 +29,8 @@ def test_numbers_words_and_what_is_unknown():
     for unknown in ({}, {GAIN.name: None}, {GAIN.name: float("nan")}):
         assert (GAIN.value(unknown), GAIN.text(unknown)) == (None, "")
     assert (GAIN.value({GAIN.name: "none"}), GAIN.text({GAIN.name: "none"})) == (None, "none")
+
+
+def test_a_count_is_said_with_all_its_digits():
+    assert FIGURES["selftest_pixels"].text({"selftest_pixels": 117952.0}) == "117,952"
+    assert FIGURES["clipped_pixels"].text({"clipped_pixels": 0.0}) == "0"

@@ -37,6 +37,7 @@ from pipeline.scene import SceneRef
 from pipeline.settings import ArchiveSettings
 from pipeline.text import shortened
 
+RESTING = "archive.settle_s"  # stands in the reason of each file that is too young
 log = logging.getLogger(__name__)
 
 Known: TypeAlias = Mapping[str, "tuple[int, int, str, str | None, str]"]
@@ -270,4 +271,4 @@ def _unsettled(file: FoundFile, settings: ArchiveSettings) -> str:
     age_s = abs(time.time() - file.mtime_ns / 1e9)
     if age_s >= settings.settle_s:
         return ""
-    return f"changed {age_s:.0f} s ago, {settings.settle_s:g} s of rest are wanted"
+    return f"changed {age_s:.0f} s ago, {settings.settle_s:g} s of rest are wanted ({RESTING})"

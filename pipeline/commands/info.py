@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from pipeline.commands.options import (
     print_json,
     settings_for,
 )
+from pipeline.text import one_line
 
 if TYPE_CHECKING:
     from pipeline.scene import Scene
@@ -40,9 +42,37 @@ def info(
     if as_json:
         print_json(facts)
         return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        out_console.print(f"{name:>{width}}  {escape(str(value))}", highlight=False)
+    _print_rows([(name, _words(value)) for name, value in facts.items() if not isinstance(value, dict)])
+    if sources := facts.get("facts"):
+        out_console.print("\nWhere each was found")
+        _print_rows(list(sources.items()))
+    if known := facts.get("figures"):
+        out_console.print("\nWhat matters most; view.html and --json have all figures")
+        _print_rows(_figure_rows(known))
+
+
+def _print_rows(rows: Sequence[tuple[str, ...]]) -> None:
+    """A line for each row: its name, its value and, of a figure, its meaning; without those of no value."""
+    told = [(one_line(name).replace("_", " "), *others) for name, *others in rows if others[0]]
+    width = max(len(name) for name, *_ in told)
+    for name, value, *meaning in told:
+        value = f"{one_line(value):11}" if meaning else one_line(value)
+        out_console.print(escape("  ".join([f"{name:{width}}", value, *meaning])), highlight=False)
+
+
+def _words(value: Any) -> str:
+    """A value without the signs of Python; empty where there is none."""
+    if isinstance(value, list):
+        return (", " if all(isinstance(each, float | int) for each in value) else "; ").join(map(str, value))
+    return "not known" if value is None else str(value)
+
+
+def _figure_rows(known: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Label, value with unit and meaning of the figures that matter most, then what is warned of."""
+    from pipeline.figures import WARNINGS, matter_most
+
+    first = [(figure.label, figure.text(known), figure.meaning) for figure in matter_most(known)]
+    return [*first, *((figure.label, figure.text(known)) for figure in WARNINGS)]
 
 
 def scene_facts(scene: Scene) -> dict[str, Any]:
@@ -110,7 +140,7 @@ def product_facts(folder: Path) -> dict[str, Any]:
                 "quantity": name,
                 "size_px": list(store[name].shape),
                 "crs": None if wkt is None else crs_name(wkt),
-                "min_max_k": list(store[name].attrs.get("actual_range", ())),
+                "min_max_k": [round(end, 2) for end in store[name].attrs.get("actual_range", ())],
             }
     return facts | {
         "assumptions": list(record.assumptions),

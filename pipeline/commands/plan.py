@@ -52,6 +52,7 @@ def plan(
 
     Nothing is written but digests and sizes that are remembered, and those only where OUT exists.
     """
+    from pipeline.archive.discover import RESTING
     from pipeline.nights.forecast import at_a_time, fitting, look_ahead
     from pipeline.nights.night import cost_remark, plan_night
 
@@ -84,6 +85,12 @@ def plan(
     out_console.print(table)
     if len(rows) > MOST_ROWS:
         out_console.print(f"and {len(rows) - MOST_ROWS} more; --json lists them all", highlight=False)
+    if young := sum(RESTING in reason for _, reason in night.waiting):
+        out_console.print(
+            f"{young} of {night.found} wait until they have rested for {tree.archive.settle_s:g} s: somebody may "
+            f"still be writing them; --set {RESTING}=0 takes them now",
+            highlight=False,
+        )
     if night.todo:
         _say_total(total, len(fit), len(expected) - len(fit))
         if remark := cost_remark(tree.recipe):

@@ -44,11 +44,7 @@ def headline(context: ViewContext) -> tuple[str, bool]:
     if gain and won is not None:
         verdict += f"; self-test {won:+.1%} on the base"
         good = good and round(won, 3) > 0  # as it is shown
-    for title, figure in (
-        ("Alarm", figures.ALARM),
-        ("Alarm", figures.RANGE_ALARM),
-        ("Warning", figures.NOISE_WARNING),
-    ):
+    for figure, title in figures.WARNINGS.items():
         if words := figure.text(known):
             verdict, good = f"{verdict}. {title}: {latin_line(words)}", False
     return verdict, good
