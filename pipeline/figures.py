@@ -93,7 +93,8 @@ AREA_ERRORS: Mapping[int, Figure] = {
     area_px: Figure(
         f"area_error_{area_px}px_k",
         "K",
-        f"RMS error of means over {area_px} scene pixel{'s' if area_px > 1 else ''} in the self-test; calibration comes on top.",
+        f"RMS error of means over {area_px} scene pixel{'s' if area_px > 1 else ''} in the self-test; "
+        "calibration comes on top.",
         on_card=area_px in (1, 16),
     )
     for area_px in (1, 4, 16, 64)

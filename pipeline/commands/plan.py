@@ -87,8 +87,8 @@ def plan(
         out_console.print(f"and {len(rows) - MOST_ROWS} more; --json lists them all", highlight=False)
     if young := sum(RESTING in reason for _, reason in night.waiting):
         out_console.print(
-            f"{young} of {night.found} wait until they have rested for {tree.archive.settle_s:g} s: somebody may "
-            f"still be writing them; --set {RESTING}=0 takes them now",
+            f"{young} of {night.found} wait until they have rested for {tree.archive.settle_s:g} s: somebody "
+            f"may still be writing them; --set {RESTING}=0 takes them now",
             highlight=False,
         )
     if night.todo:
