@@ -19,7 +19,8 @@ from pipeline.scene import (
 )
 from pipeline.settings_sources import load_settings
 from pipeline.superres.bases.base import bicubic
-from pipeline.superres.enhance import EDGE_PX, UNSURE_TIMES, enhance
+from pipeline.superres.enhance import enhance
+from pipeline.superres.pixels import EDGE_PX, UNSURE_TIMES
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
 from tests.scenes import DIGEST, scene_of, truth_and_lr
