@@ -74,7 +74,9 @@ def assess(
         contrast: (y, x) local contrast of the scene, as `activity` tells it.
         slope: Of the scene's spectrum; None where the base does not know it.
     """
-    test = self_test(method, prepared, Stream.SELF_TEST.generator(recipe.seed), detail.held_out)
+    generator = Stream.SELF_TEST.generator(recipe.seed)
+    windows = sample_windows(prepared.valid, generator)
+    test = self_test(method, prepared, windows, generator, detail.held_out)
     scales = scale_invariance(prepared.lr, prepared.valid, prepared.degrade, prepared.measured.white_noise)
     fitted = None if test is None or detail.network is None else fit_gain(test)
     at_x2 = evidence_at_x2(prepared, recipe, detail, device=device)
@@ -86,7 +88,6 @@ def assess(
     if test is not None and test.inner is not None and gain.value == 0:
         # Without the network every inner pixel may test the base, not only those held out from training.
         test = dataclasses.replace(test, compared=test.inner)
-    windows = sample_windows(prepared.valid, Stream.SELF_TEST.generator(recipe.seed, 1))
     lr = np.hstack([prepared.lr[window.slices] for window in windows])
     valid = np.hstack([prepared.valid[window.slices] for window in windows])
     around = np.hstack([contrast[window.slices] for window in windows])

@@ -17,6 +17,7 @@ import torch
 from pipeline.recipe import Recipe
 from pipeline.superres.detail import Detail, compose_method, detail_of_prior, fit_scene_base
 from pipeline.superres.judging.gain import PRIOR_SCATTER, Evidence, expected_gain, record_evidence
+from pipeline.superres.judging.sample import sample_windows
 from pipeline.superres.judging.selftest import FittedGain, fit_gain, self_test
 from pipeline.superres.sensing.prepare import Prepared
 from pipeline.superres.streams import Stream
@@ -59,7 +60,8 @@ def evidence_at_x2(
     base = fit_scene_base(prepared, recipe)
     asked = detail_of_prior(prepared, prior)
     method = compose_method(prepared, recipe, base=base, detail=asked, device=device)
-    test = self_test(method, prepared, Stream.AT_X2.generator(recipe.seed))
+    generator = Stream.AT_X2.generator(recipe.seed)
+    test = self_test(method, prepared, sample_windows(prepared.valid, generator), generator)
     if test is None:
         return None
     gain, error = gain_at_x2(fit_gain(test), record_evidence(prior, ASKED_SCALE))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,7 @@ from pipeline.grid import Window
 from pipeline.raster import in_bands
 from pipeline.superres.applying.method import Method, Picture
 from pipeline.superres.bases.base import bicubic
-from pipeline.superres.judging.sample import sample_figures, sample_windows
+from pipeline.superres.judging.sample import sample_figures
 from pipeline.superres.sensing.holes import fill_nearest, near_border, near_missing
 from pipeline.superres.sensing.prepare import Prepared
 
@@ -93,20 +93,24 @@ class FittedGain:
 
 
 def self_test(
-    method: Method, prepared: Prepared, generator: np.random.Generator, held_out: Mask | None = None
+    method: Method,
+    prepared: Prepared,
+    windows: Sequence[Window],
+    generator: np.random.Generator,
+    held_out: Mask | None = None,
 ) -> SelfTest | None:
     """Degrade, recover, compare.
 
     Args:
         method: As it will be applied to the scene; tuned without `held_out`.
         prepared: The scene.
+        windows: Of the scene, as `sample_windows` draws them.
         generator: Draws noise; the degraded scene gets as much as the scene has.
         held_out: True where training never looked; None if nothing was trained on this scene.
 
     Returns:
-        None where the scene is too small to be degraded. Of a large scene a sample is tested.
+        None where the scene is too small to be degraded.
     """
-    windows = sample_windows(prepared.valid, generator)
     tests = [_test_window(method, prepared, window, generator, held_out) for window in windows]
     known = [test for test in tests if test is not None]
     return _side_by_side(known) if known else None
@@ -116,13 +120,13 @@ def _test_window(
     method: Method, prepared: Prepared, window: Window, generator: np.random.Generator, held_out: Mask | None
 ) -> SelfTest | None:
     """The test of a window, as if it were a scene of its own."""
-    scale, seen_by = prepared.scale, prepared.degrade
+    scale = prepared.scale
     height, width = (size // scale * scale for size in (window.height, window.width))
     if min(height, width) // scale < MIN_SIDE_PX:
         return None
     cut = dataclasses.replace(window, height=height, width=width).slices
     truth, valid = prepared.lr[cut], prepared.valid[cut]
-    seen = seen_by(np.where(valid, truth, np.float32(np.nan)))
+    seen = prepared.degrade(np.where(valid, truth, np.float32(np.nan)))
     if not np.isfinite(seen).any():
         return None
     coarse = fill_nearest(seen + generator.normal(0.0, prepared.noise, seen.shape).astype(np.float32))

@@ -66,6 +66,7 @@ def _srcnn(tensors: dict[str, Tensor]) -> Layout:
         raise ValueError(f"kernels of odd sides are wanted, found {sizes}")
 
     def build(scale: int) -> PretrainedNetwork:
+        """The fresh network for an enlargement."""
         layers = [convolution(bands, first[0], sizes[0]), convolution(first[0], second[0], sizes[1])]
         body = Chain(*alternate(layers), reach_px=sizes[0] // 2 + sizes[1] // 2)
         head = Chain(convolution(second[0], bands, sizes[2]), reach_px=sizes[2] // 2)
@@ -87,15 +88,12 @@ def _swinir(tensors: dict[str, Tensor]) -> Layout:
     depths, rules = _windows_by_ours(tensors)
 
     def layers(count: int) -> list[WindowLayer]:
+        """Those of a group."""
         return [WindowLayer(channels, window_px, shift_px=each) for each in shifts(count, window_px)]
 
     def build(scale: int) -> PretrainedNetwork:
-        groups = [
-            WindowGroup(
-                channels, [WindowLayer(channels, window_px, shift_px=s) for s in shifts(n, window_px)]
-            )
-            for n in depths
-        ]
+        """The fresh network for an enlargement."""
+        groups = [WindowGroup(channels, layers(count)) for count in depths]
         body = WindowBody(bands, channels, groups, window_px=window_px)
         return PretrainedNetwork(body, head(channels, scale, bands), scale=scale, grid="lr", bands=bands)
 
@@ -117,6 +115,7 @@ def _hat(tensors: dict[str, Tensor]) -> Layout:
         tensors[name] = _biases_by_ours(tensors[name], window_px, wide_px)
 
     def layers(count: int) -> list[WindowLayer]:
+        """Those of a group."""
         hybrid = []
         for shift_px in shifts(count, window_px):
             beside = ChannelAttentionBlock(channels, 0, compression=compression, squeeze=squeeze)
@@ -125,6 +124,7 @@ def _hat(tensors: dict[str, Tensor]) -> Layout:
         return [*hybrid, WindowLayer(channels, window_px, overlap_px=over_px, counts_outside=True)]
 
     def build(scale: int) -> PretrainedNetwork:
+        """The fresh network for an enlargement."""
         groups = [WindowGroup(channels, layers(count)) for count in depths]
         body = WindowBody(bands, channels, groups, window_px=window_px, sees_everything=True)
         head = narrowed_head(channels, scale, bands)
@@ -150,6 +150,7 @@ def _hspan(tensors: dict[str, Tensor]) -> Layout:
     )
 
     def build(scale: int) -> PretrainedNetwork:
+        """The fresh network for an enlargement."""
         body, head = SimilarityBody(settings, bands, channels), staged_head(channels, scale, bands)
         return PretrainedNetwork(body, head, scale=scale, grid="lr", bands=bands)
 

@@ -63,7 +63,8 @@ class Artifacts:
         noise: (y, x) standard deviation that the damage adds around a pixel, in working units; 0 where
             nothing is wrong.
         shares: Kind of damage to its share of the measured pixels.
-        mended: (y, x) working units: the scene with its damage taken out, as far as it goes.
+        mended: (y, x) working units: the scene with its damage taken out, as far as it goes, where that was
+            asked for; else as it came.
     """
 
     noise: Plane
@@ -84,29 +85,33 @@ class Artifacts:
         return {**shares, "artifact_noise_k": noise_k}
 
 
-def find_artifacts(lr: Plane, valid: Mask, *, step: float) -> Artifacts:
+def find_artifacts(lr: Plane, valid: Mask, *, step: float, mends: bool = False) -> Artifacts:
     """What is wrong with the pixels; a large scene is looked through in overlapping tiles.
 
     Args:
         lr: Working units, without holes.
         valid: True where measured.
         step: Of the stored numbers, in working units; 0 for floating point.
+        mends: The damage is taken out, too.
     """
     if lr.size <= TILE_PX**2:
-        return _find(lr, valid, step)
+        return _find(lr, valid, step, mends=mends)
     noise, mended = np.broadcast_to(np.float32(0), lr.shape), lr
     shares: dict[str, float] = {}
     pixels = 0
     for window in tile_windows(lr.shape, _even_side(lr.shape)):
         outer = window.grow(LINE_PX, lr.shape)
-        found, inner = _find(lr[outer.slices], valid[outer.slices], step), window.within(outer).slices
+        found = _find(lr[outer.slices], valid[outer.slices], step, mends=mends)
+        inner = window.within(outer).slices
         measured = int(valid[outer.slices].sum())
         pixels += measured
         shares = {kind: shares.get(kind, 0) + share * measured for kind, share in found.shares.items()}
         if found.damaged[inner].any():
-            if mended is lr:
-                noise, mended = noise.copy(), lr.copy()
-            noise[window.slices], mended[window.slices] = found.noise[inner], found.mended[inner]
+            noise = noise if noise.flags.writeable else noise.copy()
+            noise[window.slices] = found.noise[inner]
+            if mends:
+                mended = lr.copy() if mended is lr else mended
+                mended[window.slices] = found.mended[inner]
     return Artifacts(noise, {kind: share / max(pixels, 1) for kind, share in shares.items()}, mended)
 
 
@@ -115,14 +120,15 @@ def _even_side(shape: tuple[int, ...]) -> int:
     return max(-(-size // -(-size // TILE_PX)) for size in shape)
 
 
-def _find(lr: Plane, valid: Mask, step: float) -> Artifacts:
+def _find(lr: Plane, valid: Mask, step: float, *, mends: bool) -> Artifacts:
     """What is wrong with the pixels of a scene, or of a tile of a large one."""
     least = max(LEAST_K, 2 * step)
     level = lr - np.float32(np.median(lr))
-    picture, mended, found = level, lr.copy(), {"interleaved": np.zeros(lr.shape, dtype=np.bool_)}
+    picture, mended, found = level, lr, {"interleaved": np.zeros(lr.shape, dtype=np.bool_)}
     for signature in INTERLEAVED:
         part, where = _alternating(picture, signature, least)
-        mended -= np.float32(2) * part * _rougher(picture, signature)
+        if mends:
+            mended = mended - np.float32(2) * part * _rougher(picture, signature)
         picture, found["interleaved"] = picture - part, found["interleaved"] | where
     part = _stripes(picture, valid, least)
     picture, found["stripes"] = picture - part, part != 0
@@ -135,7 +141,7 @@ def _find(lr: Plane, valid: Mask, step: float) -> Artifacts:
     return Artifacts(
         np.where(serious, np.sqrt(power), np.float32(0)),
         {kind: float((mask & serious).sum() / count) for kind, mask in found.items()},
-        np.where(serious, _smooth(mended), lr),
+        np.where(serious, _smooth(mended), lr) if mends else lr,
     )
 
 

@@ -8,19 +8,15 @@ all blur of the grid, that of a resampling included.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
-from scipy.fft import dctn
 from scipy.optimize import minimize_scalar
 
 from pipeline.superres.sensing.degrade import Degrade
-from pipeline.superres.sensing.spectrum import full_windows
+from pipeline.superres.sensing.spectrum import cosine_power, full_windows, radial_frequency
 
-Rings = Float64[NDArray[np.float64], "ring"]
 EDGES = np.linspace(0.1, 0.5, 9)  # of the rings, in cycles per pixel
 WIDEST_PX = 0.8
 STEPS = 17  # from 0 to the widest, before the least is looked for between two of them
@@ -77,16 +73,9 @@ def estimate_blur(
     return float(minimize_scalar(misfit, bounds=bounds, method="bounded", options={"xatol": 0.005}).x)
 
 
-def _spectrum(pictures: Sequence[NDArray[np.float32]]) -> tuple[Rings, Rings]:
+def _spectrum(pictures: list[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean power in rings of frequency over all pictures, and how many frequencies each ring has."""
-    power, counts = np.zeros(len(EDGES) - 1), np.zeros(len(EDGES) - 1)
-    for picture in pictures:
-        values = picture.astype(np.float64)
-        squares = dctn(values - values.mean(), norm="ortho") ** 2
-        along = [np.arange(size) / (2 * size) for size in picture.shape]
-        frequency = np.hypot(along[0][:, None], along[1][None, :])
-        for ring, (first, last) in enumerate(pairwise(EDGES)):
-            inside = (frequency >= first) & (frequency < last)
-            power[ring] += squares[inside].sum()
-            counts[ring] += np.count_nonzero(inside)
-    return power / counts, counts
+    frequency = np.concatenate([radial_frequency(picture.shape).ravel() for picture in pictures])
+    power = np.concatenate([cosine_power(picture).ravel() for picture in pictures])
+    counts = np.histogram(frequency, EDGES)[0].astype(np.float64)
+    return np.histogram(frequency, EDGES, weights=power)[0] / counts, counts

@@ -33,12 +33,14 @@ class Measured:
         lr: (y, x) working units; a missing pixel has the value of the nearest valid one.
         valid: (y, x), true where there is data.
         domain: The way to kelvin and back.
+        mends: Damage is to be taken out.
     """
 
     scene: Scene
     lr: Float32[NDArray[np.float32], "y x"]
     valid: Bool[NDArray[np.bool_], "y x"]
     domain: Domain
+    mends: bool = False
 
     @classmethod
     def of(cls, scene: Scene, settings: DegradeSettings) -> Measured:
@@ -50,7 +52,7 @@ class Measured:
         """
         filled = fill_nearest(scene.temperature)
         domain = choose_domain(scene, settings, float(np.median(filled)))
-        return cls(scene, in_bands(domain.enter, 0, filled), scene.valid, domain)
+        return cls(scene, in_bands(domain.enter, 0, filled), scene.valid, domain, settings.mend is not None)
 
     @cached_property
     def repeats_pixels(self) -> bool:
@@ -60,12 +62,14 @@ class Measured:
     @cached_property
     def artifacts(self) -> Artifacts:
         """Local damage: interleaved scans, stripes, seams."""
-        return find_artifacts(self.lr, self.valid, step=self.scene.quantization_k)
+        step_k = self.scene.quantization_k
+        return find_artifacts(self.lr, self.valid, step=step_k, mends=self.mends)
 
     def mended(self) -> tuple[Measured, dict[str, float]]:
         """The same with its damage taken out, as far as it goes, and by how much that changed it.
 
-        Where the damage was is still known: its flag and its uncertainty stay.
+        Without `mends` nothing is taken out. Where the damage was is still known: its flag and its
+        uncertainty stay.
         """
         after, damaged = replace(self, lr=self.artifacts.mended), self.artifacts.damaged
         after.__dict__["artifacts"] = self.artifacts  # those of the pixels as they came

@@ -132,7 +132,7 @@ def prepare(
     """
     settings = recipe.degrade
     native = native_grid(Measured.of(scene, settings), settings)
-    measured, change = (native.measured, {}) if settings.mend is None else native.measured.mended()
+    measured, change = native.measured.mended() if native.measured.mends else (native.measured, {})
     found = _estimated(measured, recipe) if settings.blur == "estimate" and kernel is None else None
     blur = choose_blur(
         measured.scene.sensor, settings, kernel, unknowable=measured.repeats_pixels, estimated_px=found

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.fft import dctn
@@ -123,8 +123,7 @@ def _periodogram(
     picture: NDArray[np.float32], degrade: Degrade, generator: np.random.Generator, windows: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """For some frequencies: power in the scene; by alias, what the sensor lets through, log roughness."""
-    kelvin = picture.astype(np.float64)
-    power = dctn(kelvin - kelvin.mean(), norm="ortho") ** 2
+    power = cosine_power(picture)
     y, x = (np.arange(side) / (2 * side) for side in picture.shape)
     lowest = LOWEST_FREQUENCY if min(picture.shape) >= SMALL_PX else 2 / SMALL_PX
     chosen = np.argwhere(np.hypot(y[:, None], x) > lowest)
@@ -268,15 +267,22 @@ def oversampling(lr: Float32[NDArray[np.float32], "y x"], valid: Bool[NDArray[np
     return float(max(CUTOFF / frequency[first], 1.0))
 
 
+def cosine_power(picture: Float[NDArray[np.floating], "y x"]) -> Float64[NDArray[np.float64], "y x"]:
+    """Power of every frequency of a picture that is mirrored at its borders; its mean left out."""
+    values = picture.astype(np.float64)
+    return np.asarray(dctn(values - values.mean(), norm="ortho") ** 2)
+
+
+def radial_frequency(shape: tuple[int, ...]) -> Float64[NDArray[np.float64], "y x"]:
+    """Cycles per pixel of every frequency of `cosine_power`."""
+    y, x = (np.arange(side) / (2 * side) for side in shape)
+    return np.asarray(np.hypot(y[:, None], x))
+
+
 def _ring_power(pictures: list[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cycles per pixel and typical power of rings of frequencies, averaged over pictures of equal size."""
-    total = []
-    for picture in pictures:
-        kelvin = picture.astype(np.float64)
-        total.append(dctn(kelvin - kelvin.mean(), norm="ortho") ** 2)
-    power = np.mean(total, axis=0)
-    y, x = (np.arange(side) / (2 * side) for side in power.shape)
-    radius = np.hypot(y[:, None], x)
+    radius = radial_frequency(pictures[0].shape)
+    power = np.mean([cosine_power(picture) for picture in pictures], axis=0)
     edges = np.geomspace(2 / min(power.shape), 0.5, RINGS + 1)
     rings = [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
     rings = [ring for ring in rings if ring.sum() >= 4]

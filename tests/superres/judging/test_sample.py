@@ -30,7 +30,8 @@ def small_sample(monkeypatch):
 
 def judged(prepared, held_out=None):
     method = Method(base_upscaler(bicubic_base(2)), passes=(smooth_upscaler(2),))
-    return self_test(method, prepared, np.random.default_rng(0), held_out)
+    generator = np.random.default_rng(0)
+    return self_test(method, prepared, sample_windows(prepared.valid, generator), generator, held_out)
 
 
 def test_a_scene_that_is_not_large_is_tested_whole(prepared):

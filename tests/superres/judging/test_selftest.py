@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.grid import Window
 from pipeline.settings_sources import load_settings
 from pipeline.superres.applying.enlarge import base_upscaler
 from pipeline.superres.applying.method import Method, Picture
@@ -68,7 +69,8 @@ def test_under_noise_the_test_recovers_what_is_published_at_every_gain():
     method = Method(
         base_upscaler(bicubic_base(4)), passes=(smooth_upscaler(4),), projection=Projection.of(degrade, 0.1)
     )
-    test = self_test(method, prepared, np.random.default_rng(0))
+    whole = [Window(0, 0, *prepared.valid.shape)]
+    test = self_test(method, prepared, whole, np.random.default_rng(0))
     seen = degrade(lr) + np.random.default_rng(0).normal(0, 0.1, (32, 32)).astype(np.float32)
     half = Picture.of(seen, np.ones(seen.shape, dtype=bool), 0.5)
     np.testing.assert_array_equal(test.at(0.5).product, method(half, half.window).hr)
