@@ -112,8 +112,18 @@ def cluster():
         yield running
 
 
+@pytest.fixture(scope="module")
+def fleet(whole_fleet, asking):
+    """Server and cluster for a test file; its jobs and runs end with it, for a worker takes any run."""
+    yield whole_fleet
+    whole_fleet.cluster.end_jobs()
+    while runs := asking.read_flow_runs():
+        for run in runs:
+            asking.delete_flow_run(run.id)
+
+
 @pytest.fixture(scope="session")
-def fleet(cluster, server):
+def whole_fleet(cluster, server):
     """Both, and a site file that only its owner may read."""
     with tempfile.TemporaryDirectory(prefix="site-") as folder:
         site = Path(folder) / "site.env"

@@ -117,6 +117,11 @@ class SlurmCluster:
         """Jobs that wait, run or are being cleaned up: "12 RUNNING" and the like."""
         return self.run("squeue", "--noheader", "--format=%i %T").splitlines()
 
+    def end_jobs(self) -> None:
+        """Cancel all jobs, and wait until they are gone."""
+        self.run("scancel", f"--user={os.geteuid()}")
+        wait_for(lambda: not self.active_jobs(), within_s=120, what="the cluster to be empty", every_s=0.5)
+
 
 def make_sure_slurm_is_installed() -> None:
     """Find SLURM, or install it where root may.
