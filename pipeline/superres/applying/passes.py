@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
-from scipy.stats import trim_mean
 
 from pipeline.grid import Window
 from pipeline.recipe import PATCH_PX
@@ -260,5 +259,10 @@ def combine(answers: Iterable[Plane], reduce: Reduce) -> tuple[Plane, Plane]:
     if reduce == "mean":
         return mean.float().numpy(), spread
     stacked = np.stack(kept).astype(np.float64)
-    answer = np.median(stacked, axis=0) if reduce == "median" else trim_mean(stacked, TRIM_FRACTION, axis=0)
+    if reduce == "median":
+        answer = np.median(stacked, axis=0)
+    else:
+        from scipy.stats import trim_mean  # a third of a second, in every process that imports this module
+
+        answer = np.asarray(trim_mean(stacked, TRIM_FRACTION, axis=0))
     return np.asarray(answer).astype(np.float32), spread
