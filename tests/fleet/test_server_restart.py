@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,22 @@ from tests.fleet.waiting import free_port, wait_for
 SCENES, DOWN_S = 4, 8
 
 
+@contextmanager
+def night_of(command, environment):
+    """A night that is killed at the end, if it still runs."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as night:
+        try:
+            yield night
+        finally:
+            night.kill()
+
+
+def wait_for_a_product(recipe):
+    what = "a first product"
+    wait_for(lambda: list(published_folders(recipe)), within_s=300, what=what, every_s=0.1)
+
+
 @pytest.mark.slow
 def test_a_restart_of_the_server_costs_the_night_no_scene(tmp_path):
     archive, out, port = write_archive(tmp_path / "archive", SCENES), tmp_path / "out", free_port()
@@ -25,16 +42,15 @@ def test_a_restart_of_the_server_costs_the_night_no_scene(tmp_path):
     recipe = out / cheap_settings(archive, out, training).recipe.label
     words = [word for setting in (*CHEAP, *training) for word in ("--set", setting)]
     command = [Path(sys.executable).with_name("thermal-sr"), "run", archive, out, "--json", *words]
-    with prefect_server(tmp_path / "server", port=port) as server:
-        environment = {**os.environ, **server.client, "OMP_NUM_THREADS": "1"}
-        night = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        wait_for(lambda: list(published_folders(recipe)), within_s=120, what="a first product", every_s=0.1)
-    before = len(list(published_folders(recipe)))
-    time.sleep(DOWN_S)
-    with prefect_server(tmp_path / "server", port=port):
-        _, told = night.communicate(timeout=200)
+    with ExitStack() as stack:
+        with prefect_server(tmp_path / "server", port=port) as server:
+            environment = {**os.environ, **server.client, "OMP_NUM_THREADS": "1"}
+            night = stack.enter_context(night_of(command, environment))
+            wait_for_a_product(recipe)
+        before = len(list(published_folders(recipe)))
+        time.sleep(DOWN_S)
+        with prefect_server(tmp_path / "server", port=port):
+            _, told = night.communicate(timeout=200)
     assert before < SCENES, "the night was over before the server went"
     assert night.returncode == 0, told
     assert len(list(published_folders(recipe))) == SCENES
@@ -55,18 +71,12 @@ def test_where_the_server_stays_away_the_night_ends_and_its_report_counts_what_i
     recipe = out / cheap_settings(archive, out, training).recipe.label
     words = [word for setting in (*CHEAP, *training) for word in ("--set", setting)]
     command = [sys.executable, "-c", IMPATIENT, "run", archive, out, *words]
-    with prefect_server(tmp_path / "server") as server:
-        environment = {
-            **os.environ,
-            **server.client,
-            "OMP_NUM_THREADS": "1",
-            "PREFECT_CLIENT_MAX_RETRIES": "0",
-        }
-        night = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        wait_for(lambda: list(published_folders(recipe)), within_s=120, what="a first product", every_s=0.1)
-    _, told = night.communicate(timeout=120)
+    with ExitStack() as stack:
+        with prefect_server(tmp_path / "server") as server:
+            alone = {"OMP_NUM_THREADS": "1", "PREFECT_CLIENT_MAX_RETRIES": "0"}
+            night = stack.enter_context(night_of(command, {**os.environ, **server.client, **alone}))
+            wait_for_a_product(recipe)
+        _, told = night.communicate(timeout=120)
     made = len(list(published_folders(recipe)))
     assert made < SCENES, "the night was over before the server went"
     assert night.returncode == EXIT_SOME_FAILED, told
