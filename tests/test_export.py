@@ -1,7 +1,9 @@
 """A product in other programs' forms: the same numbers, with the types that each form wants."""
 
+import math
 import warnings
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,9 +15,13 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from pipeline.desk.cube import open_products
+from pipeline.desk.map_picture import map_figure, round_length
 from pipeline.errors import SettingsError
 from pipeline.products.publish import publish
 from tests.products.known import make_enhancement, manifest_of, stage_product
+
+# Ground length of a scene's pixel along its row: a degree of longitude at 34.09 N is 92.3 km.
+GROUND_M = {"north up": 70, "south up": 70, "rotated": math.hypot(60, 15), "geographic": 92_260 / 1200}
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +116,59 @@ def test_a_table_has_a_row_for_every_pixel_with_data(folder, store, tmp_path):
     assert row.surface_temperature == pytest.approx(float(there), abs=1e-4)
 
 
-def test_a_picture_is_transparent_where_there_is_no_data(folder, store, tmp_path):
+def test_a_picture_has_every_pixel_in_its_color_and_no_data_in_white(folder, store, tmp_path):
+    kelvin = store.surface_temperature.values
     with Image.open(export(folder, tmp_path / "a.png", "--to", "png")) as picture:
-        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-        ends_k = [float(picture.text[name]) for name in ("vmin_K", "vmax_K")]
-    height, width = store.surface_temperature.shape
-    np.testing.assert_array_equal(alpha[:height, :width] > 0, np.isfinite(store.surface_temperature))
-    assert (alpha[height:] == 255).all()  # the legend
-    assert alpha.shape[0] > height + 40
-    np.testing.assert_allclose(ends_k, np.nanpercentile(store.surface_temperature, [2, 98]), atol=1e-3)
+        colors = np.asarray(picture.convert("RGB"))
+        low_k, high_k = (float(picture.text[name]) for name in ("vmin_K", "vmax_K"))
+        left, top, width, height = (int(word) for word in picture.text["map_px"].split(","))
+    np.testing.assert_allclose((low_k, high_k), np.nanpercentile(kelvin, [2, 98]), atol=1e-3)
+    times = height // kelvin.shape[0]
+    assert (height, width) == (times * kelvin.shape[0], times * kelvin.shape[1])
+    upper = slice(times, 8 * height // 10)  # below stands the scale bar, around lies the frame
+    shown = colors[top : top + height, left : left + width][upper, times:-times]
+    wanted = matplotlib.colormaps["turbo"]((kelvin - low_k) / (high_k - low_k), bytes=True)[..., :3]
+    wanted[np.isnan(kelvin)] = 255
+    fine = wanted.repeat(times, 0).repeat(times, 1)[upper, times:-times]
+    assert np.isnan(kelvin).any()
+    assert (np.abs(fine.astype(int) - shown).max(axis=-1) <= 3).mean() > 0.999  # ends are rounded in the text
+
+
+@pytest.mark.parametrize("grid", ["north up", "south up", "rotated", "geographic"])
+def test_a_picture_tells_coordinates_length_moment_and_kelvin(grid, tmp_path):
+    enhancement = make_enhancement(grid)
+    staging, final = stage_product(tmp_path, enhancement)
+    cube = open_products(publish(staging, final, manifest_of(enhancement))).isel(time=0)
+    figure, _ = map_figure(cube)
+    figure.draw_without_rendering()
+    axes, legend = figure.axes
+    assert legend.get_xlabel() == "surface temperature (K)"
+    assert axes.get_title() == "2024-07-28 20:40 UTC"
+    corners = enhancement.grid.corners()
+    words, edges, bar = {
+        "north up": ("x (km, EPSG:32633)", [x / 1000 for x, _ in corners[:2]], "200 m"),
+        "south up": ("x (km, EPSG:32633)", [x / 1000 for x, _ in corners[:2]], "200 m"),
+        "rotated": ("column (pixels)", [0, cube.sizes["x"]], "500 m"),
+        "geographic": ("longitude (degrees east)", [x for x, _ in corners[:2]], "200 m"),
+    }[grid]
+    assert axes.get_xlabel() == words
+    assert axes.get_xlim() == pytest.approx(edges)
+    if grid != "rotated":
+        unit = 1 if grid == "geographic" else 1000
+        assert axes.get_ylim() == pytest.approx([corners[2][1] / unit, corners[0][1] / unit])
+    assert [text.get_text() for text in axes.texts] == [bar]
+    left, right = axes.lines[0].get_xdata()
+    width_m = cube.sizes["x"] / 4 * GROUND_M[grid]
+    assert (right - left) * width_m == pytest.approx(float(bar.split()[0]), rel=0.01)
+
+
+@pytest.mark.parametrize(("most", "length"), [(999, 500), (1000, 1000), (4.9, 2), (0.3, 0.2)])
+def test_a_scale_bar_has_a_round_length(most, length):
+    assert round_length(most) == pytest.approx(length)
+
+
+def test_a_picture_is_a_pdf_where_that_is_wanted(folder, tmp_path):
+    assert export(folder, tmp_path / "a.pdf", "--to", "pdf").read_bytes()[:5] == b"%PDF-"
 
 
 def test_mistakes_are_said_in_a_line(folder, tmp_path):

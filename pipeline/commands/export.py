@@ -13,8 +13,8 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     import xarray as xr
 
-Form = Literal["netcdf", "cog", "png", "csv"]
-_ENDINGS = {"netcdf": ".nc", "cog": ".tif", "png": ".png", "csv": ".csv"}
+Form = Literal["netcdf", "cog", "png", "pdf", "csv"]
+_ENDINGS = {"netcdf": ".nc", "cog": ".tif", "png": ".png", "pdf": ".pdf", "csv": ".csv"}
 
 
 def export(
@@ -29,9 +29,10 @@ def export(
     mask_sigma: MaskSigmaOption = None,
     mask_flags: MaskFlagsOption = None,
 ) -> None:
-    """Write a product as NetCDF, GeoTIFF, picture or table."""
+    """Write a product as NetCDF, GeoTIFF, map for a paper or table."""
     from pipeline.desk.cube import open_products
-    from pipeline.products.export import write_cog, write_csv, write_netcdf, write_png
+    from pipeline.desk.map_picture import write_map_picture
+    from pipeline.products.export import write_cog, write_csv, write_netcdf
 
     cube = open_products(
         product,
@@ -44,8 +45,12 @@ def export(
     path = out or Path(f"{cube.scene_id.item()}{_ENDINGS[to]}")
     if path.exists():
         raise SettingsError(f"{path} exists already; name another file with --out")
-    writers: dict[Form, Any] = {"netcdf": write_netcdf, "cog": write_cog, "png": write_png, "csv": write_csv}
-    writers[to](_alone(cube), path)
+    alone = _alone(cube)
+    if to == "png" or to == "pdf":
+        write_map_picture(alone, path, to)
+    else:
+        writers: dict[str, Any] = {"netcdf": write_netcdf, "cog": write_cog, "csv": write_csv}
+        writers[to](alone, path)
     out_console.print(str(path), highlight=False, soft_wrap=True)
 
 

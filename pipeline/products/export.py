@@ -1,4 +1,4 @@
-"""A product in a form for other programs: NetCDF with the types that CF wants, GeoTIFF, picture, table."""
+"""A product in a form for other programs: NetCDF with the types that CF wants, GeoTIFF, table."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from pipeline.errors import UnusableInputError
 from pipeline.grid import tile_windows
 from pipeline.products.store.attributes import FLAG_VARIABLE
 from pipeline.products.store.zarr_store import temperature_name
-from pipeline.products.views.palette import color_scale
-from pipeline.products.views.pictures import save_picture, with_legend
 
 _LARGEST_TABLE = 5_000_000  # pixels
 _READ_PX = 2048  # side of the piece that is held in memory
@@ -71,13 +69,6 @@ def write_cog(product: xr.Dataset, path: Path) -> None:
         rasterio.shutil.copy(staged, path, driver="COG", compress="ZSTD", predictor="FLOATING_POINT")
     finally:
         staged.unlink(missing_ok=True)
-
-
-def write_png(product: xr.Dataset, path: Path) -> None:
-    """The temperature in color over a legend in kelvin; pixel for pixel, and no data is transparent."""
-    values = np.asarray(product[temperature_name(product)])
-    scale = color_scale(values)
-    save_picture(path, with_legend(scale.indices(values), scale), scale, colors="turbo", title=path.stem)
 
 
 def write_csv(product: xr.Dataset, path: Path) -> None:
