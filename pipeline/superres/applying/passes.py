@@ -243,19 +243,28 @@ def combine(answers: Iterable[Plane], reduce: Reduce) -> tuple[Plane, Plane]:
         ValueError: If there is no answer.
     """
     kept: list[Plane] = []
+    only: Plane | None = None
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for each in answers:
-        # Welford's update: the sum of squares of numbers near 300 K would drown a spread of millikelvins.
         count += 1
-        exact = torch.from_numpy(each).double()
-        difference = exact - mean
-        mean = torch.add(mean, difference, alpha=1 / count)
-        squares = torch.addcmul(squares, difference, exact.sub_(mean))
         if reduce != "mean":
             kept.append(each)
+        if count == 1:
+            only = each
+            continue
+        if only is not None:
+            mean, only = torch.from_numpy(only).double(), None
+            squares = torch.zeros_like(mean)
+        # Welford's update: the sum of squares of numbers near 300 K would drown a spread of millikelvins.
+        exact = torch.from_numpy(each).double()
+        difference = exact - mean
+        mean.add_(difference, alpha=1 / count)
+        squares.addcmul_(difference, exact.sub_(mean))
     if count == 0:
         raise ValueError("at least one answer is needed to combine")
-    spread = (squares / count).sqrt_().float().numpy()
+    if only is not None:
+        return only, np.zeros_like(only)
+    spread = squares.div_(count).sqrt_().float().numpy()
     if reduce == "mean":
         return mean.float().numpy(), spread
     stacked = np.stack(kept).astype(np.float64)

@@ -79,21 +79,23 @@ class Projection:
         Returns:
             Like `hr`.
         """
-        known = torch.from_numpy(np.ascontiguousarray(valid))
-        fine = known.repeat_interleave(self.degrade.scale, 0).repeat_interleave(self.degrade.scale, 1)
-        answer, scene = as_tensor(hr).clone(), as_tensor(lr)
+        known, scene = torch.from_numpy(np.ascontiguousarray(valid)), as_tensor(lr)
         reference = reference_k(scene[known]) if bool(known.any()) else torch.zeros(())
-        answer, scene = answer - reference, scene - reference
-        whole = bool(known.all())
-        trust = None if whole else self.degrade(fine.to(answer.dtype)).clamp_min(0) ** CAUTION
+        answer, scene = as_tensor(hr) - reference, scene - reference
+        fine = weight = trust = None
+        if not bool(known.all()):
+            fine = known.repeat_interleave(self.degrade.scale, 0).repeat_interleave(self.degrade.scale, 1)
+            weight = self.degrade.blur(fine.to(answer.dtype))
+            trust = self.degrade(fine.to(answer.dtype)).clamp_min(0) ** CAUTION
         for _ in range(self.rounds):
-            seen = self.degrade(answer if whole else answer.masked_fill(~fine, torch.nan))
+            seen = self.degrade.blur(answer if fine is None else answer.where(fine, 0))
+            seen = seen if weight is None else self.degrade.share_out(seen, weight)
             rest = torch.where(known, torch.nan_to_num(scene - seen), torch.zeros(()))
             rest = rest if trust is None else rest * trust
             if self.noise > NOISELESS:
                 rest = self._beyond_noise(rest, known)
-            answer = answer + interpolate_plane(rest, self.kernel[None])[0]
-        return np.asarray((answer + reference).numpy(), dtype=np.float32)
+            answer += interpolate_plane(rest, self.kernel[None])[0]
+        return np.asarray(answer.add_(reference).numpy(), dtype=np.float32)
 
     def _beyond_noise(self, rest: Tensor, known: Tensor) -> Tensor:
         """The part of a residual that noise does not explain; zero where nothing was measured."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
-from pipeline.superres.sensing.nested_grids import Picture, as_tensor, decimate, like, reference_k, spread
+from pipeline.superres.sensing.nested_grids import Picture, Pixels, as_tensor, decimate, like, reference_k, spread
 
 NO_BLUR_HR_PX = 0.05  # the next pixel would get less than 1e-80 of the light
 CENTER_TOLERANCE_PX = 0.01
@@ -173,13 +173,19 @@ class Degrade:
         reference = reference_k(tensor)
         valid = torch.isfinite(tensor)
         if bool(valid.all()):
-            return like(self._blur(tensor - reference) + reference, hr)
-        weight = self._blur(valid.to(tensor.dtype))
+            return like(self.blur(tensor - reference) + reference, hr)
         filled = torch.where(valid, tensor - reference, torch.zeros((), dtype=tensor.dtype))
-        lr = self._blur(filled) / weight.clamp_min(MIN_WEIGHT) + reference
-        return like(lr.masked_fill(weight < MIN_WEIGHT - 1e-6, torch.nan), hr)
+        return like(self.share_out(self.blur(filled), self.blur(valid.to(tensor.dtype))) + reference, hr)
 
-    def _blur(self, tensor: Tensor) -> Tensor:
+    def share_out(self, lr: Pixels, weight: Pixels) -> Pixels:
+        """(..., y, x) blurred with zeros for missing pixels, whose weights go to those that are there.
+
+        `weight` is the blur of one where a pixel is there; NaN where it is below half.
+        """
+        return (lr / weight.clamp_min(MIN_WEIGHT)).masked_fill(weight < MIN_WEIGHT - 1e-6, torch.nan)
+
+    def blur(self, tensor: Pixels) -> Pixels:
+        """(..., scale*y, scale*x) to (..., y, x): the sums alone, for numbers near zero and all there."""
         total = None
         for rows, columns in self.lines:
             part = decimate(tensor, rows, self.first_y, scale=self.scale, axis=-2)
@@ -227,7 +233,7 @@ class Degrade:
         """(y, x) by the adjoint of what, collected again, is the scene."""
 
         def seen(flat: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.asarray(self._blur(self.adjoint(torch.from_numpy(flat.reshape(lr.shape))))).ravel()
+            return np.asarray(self.blur(self.adjoint(torch.from_numpy(flat.reshape(lr.shape))))).ravel()
 
         operator = LinearOperator((lr.size, lr.size), matvec=seen, dtype=np.float64)
         answer, _ = cg(operator, lr.ravel(), rtol=1e-12, maxiter=10 * lr.size)
