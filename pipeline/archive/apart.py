@@ -263,6 +263,13 @@ def _reading(ref: SceneRef) -> Iterator[ReadingProcess]:
             process.end()
 
 
+def begin_reading() -> None:
+    """Start a reading process ahead of the first file, so that it imports its readers meanwhile."""
+    with _lock:
+        if not _idle:
+            _idle.append(ReadingProcess())
+
+
 def end_reading() -> None:
     """End every reading process that waits for work."""
     with _lock:

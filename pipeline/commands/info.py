@@ -32,6 +32,10 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Say what was understood of a file, or what a product is."""
+    from pipeline.archive.apart import begin_reading
+
+    if scene.is_file() and _product_of(scene) is None:
+        begin_reading()
     tree = settings_for(scene, None, settings, assignments)
     if (product := _product_of(tree.archive.root)) is not None:
         facts = product_facts(product)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from dask import threaded
 from dask.base import compute
 from dask.delayed import delayed
 from numpy.typing import NDArray
@@ -207,6 +208,8 @@ def _compute_tiles(
     if scheduler != "threads":
         return compute(*tasks, num_workers=workers, **options)  # type: ignore[no-any-return, no-untyped-call]
     # Leaving our own pool waits for running tiles, which after an error would write into a deleted folder.
+    # Asked for threads by name, dask imports all of distributed first.
+    options["scheduler"] = threaded.get
     with ThreadPoolExecutor(workers, thread_name_prefix="tile") as pool:
         return compute(*tasks, pool=pool, **options)  # type: ignore[no-any-return, no-untyped-call]
 

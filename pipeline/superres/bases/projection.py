@@ -99,7 +99,8 @@ class Projection:
 
     def _beyond_noise(self, rest: Tensor, known: Tensor) -> Tensor:
         """The part of a residual that noise does not explain; zero where nothing was measured."""
-        weight = known.to(rest.dtype)
+        # Where nothing is missing, every smoothed weight is that of one pixel alone.
+        weight = rest.new_ones((1, 1)) if bool(known.all()) else known.to(rest.dtype)
         broad = smooth(rest, BROAD_SIGMA_PX) / smooth(weight, BROAD_SIGMA_PX).clamp_min(1e-3) * weight
         local = (rest - broad) * weight
         power = smooth(local**2, AROUND_SIGMA_PX) / smooth(weight, AROUND_SIGMA_PX).clamp_min(1e-3)

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
-from pipeline.superres.sensing.nested_grids import Picture, Pixels, as_tensor, decimate, like, reference_k, spread
+from pipeline.superres.sensing.nested_grids import (
+    Picture,
+    Pixels,
+    all_finite,
+    as_tensor,
+    decimate,
+    like,
+    reference_k,
+    spread,
+)
 
 NO_BLUR_HR_PX = 0.05  # the next pixel would get less than 1e-80 of the light
 CENTER_TOLERANCE_PX = 0.01
@@ -171,9 +180,9 @@ class Degrade:
         if height % self.scale or width % self.scale:
             raise ValueError(f"{height} x {width} pixels cannot be divided by {self.scale}: crop first")
         reference = reference_k(tensor)
-        valid = torch.isfinite(tensor)
-        if bool(valid.all()):
+        if all_finite(tensor):
             return like(self.blur(tensor - reference) + reference, hr)
+        valid = torch.isfinite(tensor)
         filled = torch.where(valid, tensor - reference, torch.zeros((), dtype=tensor.dtype))
         return like(self.share_out(self.blur(filled), self.blur(valid.to(tensor.dtype))) + reference, hr)
 
