@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Complex128, Float, Float64
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
-from torch import Tensor
 
 from pipeline.superres.sensing.nested_grids import (
     Picture,
