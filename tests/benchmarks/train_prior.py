@@ -26,6 +26,7 @@ from pipeline.superres.prior.left_out import LeftOutScore, folds, score_left_out
 from pipeline.superres.prior.prior_pairs import PriorScene, PriorTraining
 from pipeline.superres.prior.train_prior import train_prior
 from pipeline.superres.prior.weights import Prior
+from tests.benchmarks.made_scenes import made_scenes
 from tests.benchmarks.prior_scenes import real_scenes
 
 NOISES_K = (0.0, 0.1)
@@ -36,13 +37,14 @@ PROVENANCE = (
     "the files' names are under scenes."
 )
 STEPS = {2: 2400, 4: 7200, 8: 2400}
+RATES = {2: 4e-3, 4: 4e-3, 8: 1.5e-3}
 
 
 def settings_of(arguments: argparse.Namespace, scale: int) -> PriorTraining:
     """What the command line asks for; the rest as `PriorTraining` has it."""
     default = PriorTraining()
     network = {**default.network.model_dump(exclude={"base"}), **json.loads(arguments.network)}
-    told = {"steps": STEPS[scale], **json.loads(arguments.training)}
+    told = {"steps": STEPS[scale], "learning_rate": RATES[scale], **json.loads(arguments.training)}
     training = default.training.model_copy(update=told)
     resolved = Recipe(network=NetworkSettings.model_validate(network)).resolved().network
     return replace(default, network=resolved, training=training)
@@ -111,10 +113,12 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=3)
     parser.add_argument("--network", default="{}", help="JSON of network settings")
     parser.add_argument("--training", default="{}", help="JSON of training settings")
+    parser.add_argument("--made", action="store_true", help="teach made scenes too (`made_scenes`)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(1)
     scenes, keep = real_scenes(), arguments.keep
+    made_teachers = made_scenes() if arguments.made else []
     groups = [*folds(scenes, arguments.groups), frozenset[str]()]
     made: dict[frozenset[str], dict[int, Prior]] = {group: {} for group in groups}
     scores: list[LeftOutScore] = []
@@ -122,7 +126,7 @@ def main() -> None:
         settings = settings_of(arguments, scale)
         for number, group in enumerate(groups):
             judged = [scene for scene in scenes if scene.site in group]
-            others = [scene for scene in scenes if scene.site not in group]
+            others = [scene for scene in scenes if scene.site not in group] + made_teachers
             sensors = frozenset(scene.sensor for scene in judged)
             path = keep / "parts" / f"{number} x{scale}.safetensors"
             made[group][scale] = prior = taught(others, settings, scale, sensors, path)

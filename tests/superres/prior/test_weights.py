@@ -22,7 +22,7 @@ from pipeline.superres.prior.prior_pairs import (
     octaves,
     prior_pairs,
 )
-from pipeline.superres.prior.train_prior import train_prior
+from pipeline.superres.prior.train_prior import answers_all_alike, train_prior
 from pipeline.superres.prior.weights import Prior
 from pipeline.superres.sensing.degrade import Degrade
 from pipeline.superres.training.state import read_header
@@ -235,3 +235,19 @@ def test_a_prior_of_other_parameters_is_refused(prior):
 def test_an_archive_of_crumbs_teaches_nothing():
     with pytest.raises(ValueError, match="no scene is large enough to learn x4 from"):
         prior_pairs([scene(1, side=32)], SETTINGS, scale=4, seed=0)
+
+
+def test_a_network_whose_last_features_have_died_is_told_from_one_that_lives(prior):
+    network = prior.network(2)
+    batch = prior_pairs([scene(1)], SETTINGS, scale=2, seed=0).batch(np.random.default_rng(0))
+    assert not answers_all_alike(network, batch)
+    last = [layer for layer in network.body.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        last.bias.fill_(-100.0)
+    assert answers_all_alike(network, batch)
+
+
+def test_a_rate_that_kills_the_network_is_named():
+    killing = SETTINGS.training.model_copy(update={"learning_rate": 0.3, "explosion_loss": 1e9})
+    with pytest.raises(ValueError, match=r"at a learning rate of 0.3 its last features have died"):
+        train_prior([scene(1)], replace(SETTINGS, training=killing), scales=(2,), seed=0, device=CPU)
