@@ -33,6 +33,7 @@ format: install
 
 benchmarks: install
 	@$(BIN)/python -m tests.benchmarks.stages
+	@$(BIN)/python -m tests.benchmarks.giant
 	@$(BIN)/python -m tests.benchmarks.gpu
 	@$(BIN)/python -m tests.benchmarks.network_share
 	@$(BIN)/python -m tests.benchmarks.many_files

@@ -9,9 +9,12 @@ grow fourfold, memory should not grow with the product.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,31 +25,62 @@ from pipeline.process import process_scene
 from pipeline.settings_sources import load_settings
 from pipeline.trials.simulate import synthetic_truth
 
+OURS = "/pipeline/"
+
 
 class Watch:
-    """Notes when a stage begins and the largest memory seen during it; changes itself."""
+    """Notes when a stage begins and the largest memory seen during it, MiB, also without pages of files.
 
-    def __init__(self) -> None:
+    Changes itself. `rows` has seconds, process seconds and both peaks by stage; `where` the lines of our code
+    that the main thread was in at the peak; `reader` the bytes of the largest process that reads.
+    """
+
+    def __init__(self, tell: Callable[[str], None] = lambda _: None) -> None:
         self.stage, self.began = "start", (time.monotonic(), time.process_time())
+        self.tenth = 0.0
         self.rows: dict[str, list[float]] = {}
-        self.peak, self.stop = 0, threading.Event()
+        self.where: dict[str, str] = {}
+        self.tell, self.main = tell, threading.get_ident()
+        self.peak, self.own, self.reader, self.stop = 0, 0, 0, threading.Event()
         self.sampler = threading.Thread(target=self._sample, daemon=True)
         self.sampler.start()
 
     def _sample(self) -> None:
         process = psutil.Process()
         while not self.stop.wait(0.01):
-            self.peak = max(self.peak, process.memory_info().rss)
+            memory = process.memory_info()
+            if memory.rss > self.peak:
+                self.peak, self.where[self.stage] = memory.rss, self._place()
+            self.own = max(self.own, memory.rss - memory.shared)
+            if self.stage in ("start", "read"):
+                self.reader = max([self.reader, *map(_resident, process.children(recursive=True))])
+
+    def _place(self) -> str:
+        frames = traceback.extract_stack(sys._current_frames()[self.main])
+        ours = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if OURS in frame.filename]
+        return " ".join(ours[-3:])
 
     def __call__(self, stage: str, fraction: float) -> None:
         """A `Progress`."""
-        if stage == self.stage:
-            return
         now = time.monotonic(), time.process_time()
-        row = self.rows.setdefault(self.stage, [0.0, 0.0, 0.0])
+        if stage == self.stage:
+            if 10 * fraction // 1 > self.tenth:
+                self.tenth = 10 * fraction // 1
+                self.tell(f"{stage} {fraction:.0%}: {now[1] - self.began[1]:.1f} process s")
+            return
+        row = self.rows.setdefault(self.stage, [0.0, 0.0, 0.0, 0.0])
         row[0], row[1] = row[0] + now[0] - self.began[0], row[1] + now[1] - self.began[1]
-        row[2] = max(row[2], self.peak / 2**20)
-        self.stage, self.began, self.peak = stage, now, 0
+        row[2], row[3] = max(row[2], self.peak / 2**20), max(row[3], self.own / 2**20)
+        told = f"{row[0]:.1f} s, {row[1]:.1f} process s, {row[2]:.0f} MiB, {row[3]:.0f} own"
+        self.tell(f"{self.stage}: {told}, {self.where.get(self.stage, '')}")
+        self.stage, self.began, self.peak, self.own, self.tenth = stage, now, 0, 0, 0.0
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def run(side_px: int, assignments: list[str]) -> dict[str, list[float]]:
