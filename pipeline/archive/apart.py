@@ -31,6 +31,7 @@ from pipeline.archive.messages import LONGEST_HEADER, Answer, Request, Task
 from pipeline.archive.names import acquired_in_name
 from pipeline.archive.placement import refuse_hostile_crs
 from pipeline.errors import EndedReadingError, SkippedSceneError, UnreadableInputError, UnusableInputError
+from pipeline.memory import empty_array
 from pipeline.offline import NO_NETWORK
 from pipeline.scene import Scene, SceneRef
 from pipeline.settings import ArchiveSettings
@@ -192,7 +193,7 @@ class ReadingProcess:
             height, width = answer.shape or (0, 0)
             if not (height >= 0 and width >= 0 and height * width <= settings.max_pixels):
                 raise _EndedError("answered nonsense")
-            pixels = np.empty((height, width), dtype="<f4")
+            pixels = empty_array((height, width), "<f4")
             if pixels.size:
                 _fill(answers, pixels.data.cast("B"), deadline_s)
         except EOFError:

@@ -171,8 +171,9 @@ def _extremes(stored: Stored, valid: Bool[NDArray[np.bool_], "y x"]) -> tuple[fl
     """Lowest and highest valid number after scale and offset."""
     if not valid.any():
         return 0.0, 0.0
-    values = stored.values[valid]
-    ends = sorted(float(end) * stored.scale + stored.offset for end in (values.min(), values.max()))
+    some, values = stored.values[np.unravel_index(valid.argmax(), valid.shape)], stored.values
+    found = values.min(where=valid, initial=some), values.max(where=valid, initial=some)
+    ends = sorted(float(end) * stored.scale + stored.offset for end in found)
     return ends[0], ends[1]
 
 

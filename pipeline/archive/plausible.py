@@ -76,16 +76,15 @@ def _drop_ruled(temperature: Float32[NDArray[np.float32], "y x"], rule: ProductR
 
 def _drop_collar(temperature: Float32[NDArray[np.float32], "y x"]) -> int:
     """Make one repeated value far below all others no data, in place; how many pixels that were."""
-    valid = temperature[np.isfinite(temperature)]
-    if valid.size < 2:
-        return 0
-    lowest = valid.min()
-    others = valid[valid > lowest]
-    count = valid.size - others.size
-    if others.size == 0 or count <= max(RARE * valid.size, 2) or others.min() - lowest < _COLLAR_GAP_K:
+    valid = np.isfinite(temperature)
+    lowest = temperature.min(where=valid, initial=np.inf)
+    others = valid & (temperature > lowest)
+    count = int(valid.sum()) - int(others.sum())
+    next_k = temperature.min(where=others, initial=np.inf)
+    if count <= max(RARE * valid.sum(), 2) or not _COLLAR_GAP_K <= next_k - lowest < np.inf:
         return 0
     temperature[temperature == lowest] = np.nan
-    return int(count)
+    return count
 
 
 def _range(quantity: Quantity, wavelength_um: float, ranges: PlausibleSettings) -> tuple[float, float]:

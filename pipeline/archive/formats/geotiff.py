@@ -34,6 +34,7 @@ from pipeline.text import shortened
 
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _ALONE = {
+    "GDAL_CACHEMAX": 64,  # MB; its own choice is a share of the machine's memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_TIFF_INTERNAL_MASK": "YES",
