@@ -1,26 +1,81 @@
-"""How much memory a scene took: what a SLURM job must ask for.
+"""How much memory a scene took, and how a giant one takes little.
 
-It is the most that the whole process held since it was last asked to forget: scenes that run
-side by side in one process share the number.
+Whole rasters of a giant scene lie in files without a name, in the folder for temporary files (TMPDIR): the
+process holds the pages that it works on and hands back the others, which lose nothing. What is counted, and
+what a SLURM job must ask for, is the most that the whole process held since it was last asked to forget:
+scenes that run side by side in one process share the number.
 """
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import resource
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+from jaxtyping import Shaped
+from numpy.typing import DTypeLike, NDArray
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"  # man 5 proc: resets the high-water mark of resident memory
+LARGE_BYTES = 64 << 20  # an array from here on lies in a file; 4096 x 4096 pixels of float32
+_files: WeakSet[mmap.mmap] = WeakSet()  # of arrays in use
 
 
 def forget_peak() -> None:
     """Count the peak from now on; outside Linux it stays that of the process since its start."""
     with suppress(OSError):
         _CLEAR.write_text(FORGET_PEAK)
+
+
+def empty_array(shape: tuple[int, ...], dtype: DTypeLike) -> Shaped[NDArray[Any], "*shape"]:
+    """An array whose numbers are not set yet; a large one lies in a file that ends with it.
+
+    Raises:
+        OSError: If the disk of the folder for temporary files has no room.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size < LARGE_BYTES:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        if hasattr(os, "posix_fallocate"):  # else a full disk would end the process later, without a word
+            os.posix_fallocate(file.fileno(), 0, size)
+        pages = mmap.mmap(file.fileno(), size)
+    _files.add(pages)
+    return np.frombuffer(pages, dtype).reshape(shape)
+
+
+def copied(values: Shaped[NDArray[Any], "*shape"]) -> Shaped[NDArray[Any], "*shape"]:
+    """A copy, made by `empty_array`."""
+    copy = empty_array(values.shape, values.dtype)
+    copy[...] = values
+    return copy
+
+
+def give_back_pages() -> None:
+    """Let go of the pages of arrays in files; they are read again where they are needed."""
+    for pages in list(_files):
+        with suppress(OSError, AttributeError):  # where a system knows no such advice
+            pages.madvise(mmap.MADV_DONTNEED)
+
+
+def give_back() -> None:
+    """Hand the system all that was freed, and the pages of arrays in files.
+
+    glibc keeps what was freed between pieces that are in use.
+    """
+    give_back_pages()
+    with suppress(OSError, AttributeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_mib() -> int:

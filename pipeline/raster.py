@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from pipeline.grid import Window
+from pipeline.grid import Window, tile_windows
+from pipeline.memory import copied, empty_array, give_back
 
 Number = TypeVar("Number", bound=np.generic)
 BAND_PIXELS = 1 << 21  # of a raster that are worked on at a time
+FILL_TILE_PX, FILL_HALO_PX = 2048, 128
 MOST_SAMPLES = 4_000_000  # pixels looked at for the statistics of a large scene
 _BICUBIC_HALO_PX = 4  # it looks two pixels far
 _CELL_PX = 8  # texture is summed over cells first, so that a large scene costs little memory
@@ -107,8 +109,10 @@ def in_bands(
     for first, last in bands:
         above = min(first, halo_px)
         band = function(*(raster[first - above : last + halo_px] for raster in rasters))
-        whole = np.empty(rasters[0].shape, band.dtype) if whole is None else whole
+        whole = empty_array(rasters[0].shape, band.dtype) if whole is None else whole
         whole[first:last] = band[above : above + last - first]
+        del band
+        give_back()
     assert whole is not None
     return whole
 
@@ -134,12 +138,42 @@ def known_sample(
 
 
 def fill_nearest(values: Float32[NDArray[np.float32], "y x"]) -> Float32[NDArray[np.float32], "y x"]:
-    """Every missing pixel takes the value of the nearest valid one; without a valid one nothing changes."""
-    missing = ~np.isfinite(values)
-    if not missing.any() or missing.all():
-        return values.copy()
-    nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
-    return np.asarray(values[tuple(nearest)])
+    """Every missing pixel takes the value of the nearest valid one; without a valid one nothing changes.
+
+    A tile at a time, with a halo as wide as its holes are deep, so that a large raster takes little memory.
+    """
+    missing, filled = ~np.isfinite(values), copied(values)
+    if missing.all():
+        return filled
+    for window in tile_windows(values.shape, FILL_TILE_PX):
+        halo_px, away_px = 0, FILL_HALO_PX
+        while away_px > halo_px:
+            halo_px = away_px
+            away_px = _fill_tile(values, missing, window.grow(halo_px, values.shape), window, filled)
+            give_back()
+    return filled
+
+
+def _fill_tile(
+    values: Float32[NDArray[np.float32], "y x"],
+    missing: Bool[NDArray[np.bool_], "y x"],
+    outer: Window,
+    window: Window,
+    filled: Float32[NDArray[np.float32], "y x"],
+) -> int:
+    """Fill a window from its surroundings; how far away, in pixels, a nearest valid pixel is at most."""
+    rows, columns = np.nonzero(missing[window.slices])
+    if rows.size == 0:
+        return 0
+    around = missing[outer.slices]
+    if around.all():  # nothing is found within, so look twice as far
+        return 2 * max(outer.height, outer.width)
+    inner = window.within(outer)
+    rows, columns = rows + inner.row, columns + inner.column
+    nearest = distance_transform_edt(around, return_distances=False, return_indices=True)
+    from_row, from_column = nearest[0][rows, columns], nearest[1][rows, columns]
+    filled[outer.slices][rows, columns] = values[outer.slices][from_row, from_column]
+    return math.ceil(float(np.hypot(from_row - rows, from_column - columns).max()))
 
 
 def bicubic(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipeline.memory import forget_peak, peak_mib
+from pipeline.memory import forget_peak, give_back, peak_mib
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def percent_done(stage: str, fraction: float) -> float:
 class Clock:
     """Seconds by stage, and the most memory of them all; changes itself.
 
-    It is told of the progress and passes it on: a stage lasts until another one is named. A scene that takes
-    longer than `limit_s` ends at the next call; 0 lets it take any time.
+    It is told of the progress and passes it on: a stage lasts until another one is named, and what it freed
+    is given back. A scene that takes longer than `limit_s` ends at the next call; 0 lets it take any time.
     """
 
     def __init__(self, progress: Callable[[str, float], None], limit_s: float = 0.0) -> None:
@@ -72,6 +72,7 @@ class Clock:
         if self._limit_s and self._stage:
             self._refuse_late()
         if stage != self._stage:
+            give_back()
             self._seconds, self._stage, self._began_s = self._measured(), stage, time.monotonic()
         self._progress(stage, fraction)
 

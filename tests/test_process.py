@@ -25,7 +25,7 @@ from pipeline.products.publish import verify
 from pipeline.products.store.zarr_store import temperature_name
 from pipeline.raster import bicubic
 from pipeline.settings_sources import load_settings
-from pipeline.stages import STAGES
+from pipeline.stages import STAGES, Clock
 from pipeline.superres.enhance import enhance
 from pipeline.superres.prior.weights import Prior
 from pipeline.trials.simulate import write_demo_archive
@@ -99,6 +99,18 @@ def test_the_peak_of_memory_is_counted_from_when_it_was_forgotten():
     held = np.ones(300 * 2**17)
     assert peak_mib() >= before + 50
     del held
+
+
+def test_a_new_stage_begins_with_what_the_last_one_freed_given_back():
+    clock = Clock(lambda *_: None)
+    clock("read", 0.0)
+    held = [np.ones(2**13) for _ in range(1600)]  # 100 MiB
+    del held[:-1]  # the last piece keeps all below it from being given back by itself
+    forget_peak()
+    before = peak_mib()
+    clock("normalize", 0.0)
+    forget_peak()
+    assert peak_mib() <= before - 60
 
 
 def test_every_product_is_whole_and_opens_in_one_line(night):

@@ -47,6 +47,19 @@ def test_a_hole_takes_the_nearest_value_and_nothing_else_changes():
     assert np.isnan(fill_nearest(np.full((2, 2), np.nan, np.float32))).all()
 
 
+@pytest.mark.parametrize("share", [0.02, 0.4, 0.97, 0.9995])
+def test_holes_are_filled_alike_whatever_the_tiles(share, monkeypatch):
+    generator = np.random.default_rng(3)
+    values = generator.normal(290, 5, (150, 170)).astype(np.float32)
+    values[generator.random(values.shape) < share] = np.nan
+    values[40:130, 20:150] = np.nan  # deeper than a halo
+    whole = fill_nearest(values)
+    monkeypatch.setattr(raster, "FILL_TILE_PX", 32)
+    monkeypatch.setattr(raster, "FILL_HALO_PX", 3)
+    np.testing.assert_array_equal(fill_nearest(values), whole)
+    assert np.isfinite(whole).all()
+
+
 def test_the_steepest_square_without_holes_is_found():
     values = np.zeros((16, 32), np.float32)
     values[8:, 24:] = np.indices((8, 8)).sum(axis=0) % 2

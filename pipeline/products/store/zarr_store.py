@@ -25,6 +25,7 @@ from zarr.codecs import ZstdCodec
 
 from pipeline.errors import DamagedProductError
 from pipeline.grid import Window, names_files, tile_windows
+from pipeline.memory import give_back_pages
 from pipeline.products.store import attributes as about
 from pipeline.products.store.arrays import consolidate, create_array, write_coordinates
 from pipeline.products.store.overviews import write_overviews
@@ -224,7 +225,9 @@ def write_tile(enhancement: Enhancement, arrays: tuple[zarr.Array[Any], ...], wi
         told = (*told, pixels.learned)
     for array, values in zip(arrays, told, strict=True):
         array[fine.slices] = np.asarray(values)
-    return count_tile(pixels, enhancement.scene.temperature, window, enhancement.scale)
+    figures = count_tile(pixels, enhancement.scene.temperature, window, enhancement.scale)
+    give_back_pages()
+    return figures
 
 
 def _check_contract(scene_id: str, pixels: Pixels, fine: Window) -> None:

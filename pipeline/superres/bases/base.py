@@ -200,7 +200,8 @@ def fit_base(
         return back_projected_base(degrade)
     if name != "tikhonov":
         raise ValueError(f"no base '{name}'; known: {', '.join(BASES)}")
-    known = np.where(valid, lr, np.float32(lr[valid].mean(dtype=np.float64) if valid.any() else 0))
+    mean = np.float32(lr[valid].mean(dtype=np.float64) if valid.any() else 0)
+    known = in_bands(lambda part, there: np.where(there, part, mean), 0, lr, valid)
     spots = find_spots(known, valid, degrade)
     if spots is not None:
         calm = spots.split

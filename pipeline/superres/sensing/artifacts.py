@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, maximum_filter, uniform_filter, uniform_filter1d
 
 from pipeline.grid import tile_windows
+from pipeline.memory import copied, give_back
 
 Plane = Float32[NDArray[np.float32], "y x"]
 Mask = Bool[NDArray[np.bool_], "y x"]
@@ -107,11 +108,12 @@ def find_artifacts(lr: Plane, valid: Mask, *, step: float, mends: bool = False) 
         pixels += measured
         shares = {kind: shares.get(kind, 0) + share * measured for kind, share in found.shares.items()}
         if found.damaged[inner].any():
-            noise = noise if noise.flags.writeable else noise.copy()
+            noise = noise if noise.flags.writeable else copied(noise)
             noise[window.slices] = found.noise[inner]
             if mends:
-                mended = lr.copy() if mended is lr else mended
+                mended = copied(lr) if mended is lr else mended
                 mended[window.slices] = found.mended[inner]
+        give_back()
     return Artifacts(noise, {kind: share / max(pixels, 1) for kind, share in shares.items()}, mended)
 
 

@@ -46,12 +46,12 @@ class Normalization:
 
     @classmethod
     def fit(
-        cls, temperature: Float32[NDArray[np.float32], "y x"], settings: NormalizeSettings
+        cls, temperature: Float32[NDArray[np.float32], "*shape"], settings: NormalizeSettings
     ) -> Normalization:
         """The map that `settings` ask for, from the valid pixels of one scene.
 
         Args:
-            temperature: (y, x) kelvin, NaN for no data.
+            temperature: Kelvin of its pixels, NaN for no data.
             settings: Method and bounds.
 
         Raises:
@@ -62,7 +62,8 @@ class Normalization:
             valid = temperature[np.isfinite(temperature)]
             if valid.size == 0:
                 raise SkippedSceneError("no pixel is valid, at least one is needed to normalize the scene")
-            bounds = np.percentile(valid, [settings.low_percentile, settings.high_percentile])
+            percents = [settings.low_percentile, settings.high_percentile]
+            bounds = np.percentile(valid, percents, overwrite_input=True)  # a copy is enough of a large scene
             low_k, high_k = float(bounds[0]), float(bounds[1])
         return cls(low_k, max(high_k - low_k, MIN_SCALE_K), settings.method, settings.clip)
 

@@ -141,7 +141,7 @@ def prepare(
     facts = {"domain": measured.domain.name, **blur.facts, **noise_facts}
     return Prepared(
         measured=measured,
-        units=Normalization.fit(np.where(measured.valid, measured.lr, np.float32(np.nan)), recipe.normalize),
+        units=Normalization.fit(measured.lr[measured.valid], recipe.normalize),
         blur=blur,
         degrade=blur.at(recipe.scale),
         noise=noise,
