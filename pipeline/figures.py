@@ -268,9 +268,9 @@ _ALL = (
     *EDITION.values(),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _ALL}
-_MATTER_MOST = 8
+MATTER_MOST = 8  # figures that a person reads first
 
 
 def matter_most(known: Mapping[str, Value]) -> list[Figure]:
     """The figures of a record that a person reads first, what matters most first."""
-    return [figure for figure in FIGURES.values() if figure.on_card and figure.text(known)][:_MATTER_MOST]
+    return [figure for figure in FIGURES.values() if figure.on_card and figure.text(known)][:MATTER_MOST]

@@ -162,6 +162,13 @@ def test_a_picture_tells_coordinates_length_moment_and_kelvin(grid, tmp_path):
     assert (right - left) * width_m == pytest.approx(float(bar.split()[0]), rel=0.01)
 
 
+def test_a_picture_tells_a_day_where_only_the_day_is_known(tmp_path):
+    enhancement = make_enhancement(acquired="2024-07-28T00:00:00Z")
+    staging, final = stage_product(tmp_path, enhancement)
+    figure, _ = map_figure(open_products(publish(staging, final, manifest_of(enhancement))).isel(time=0))
+    assert figure.axes[0].get_title() == "2024-07-28"
+
+
 @pytest.mark.parametrize(("most", "length"), [(999, 500), (1000, 1000), (4.9, 2), (0.3, 0.2)])
 def test_a_scale_bar_has_a_round_length(most, length):
     assert round_length(most) == pytest.approx(length)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import pipeline.products
-from pipeline.figures import FIGURES, GAIN, VALID
+from pipeline.figures import FIGURES, GAIN, VALID, matter_most
 
 PRODUCTS = sorted(Path(pipeline.products.__file__).parent.rglob("*.py"))
 
@@ -34,3 +34,11 @@ def test_numbers_words_and_what_is_unknown():
 def test_a_count_is_said_with_all_its_digits():
     assert FIGURES["selftest_pixels"].text({"selftest_pixels": 117952.0}) == "117,952"
     assert FIGURES["clipped_pixels"].text({"clipped_pixels": 0.0}) == "0"
+
+
+def test_what_matters_most_are_the_first_figures_of_the_card_that_are_known():
+    known = dict.fromkeys(FIGURES, 1.0) | {"gain": None, "selftest_rmse_k": float("nan")}
+    most = [figure.name for figure in matter_most(known)]
+    assert most[:2] == ["selftest_skill_vs_base", "selftest_skill_vs_bicubic"]
+    assert len(most) == 8
+    assert most == [name for name, one in FIGURES.items() if one.on_card and one.text(known)][:8]

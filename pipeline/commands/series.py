@@ -12,6 +12,7 @@ from pipeline.commands.options import (
     MaskSigmaOption,
     SinceOption,
     UntilOption,
+    err_console,
     numbers_of,
     out_console,
 )
@@ -74,6 +75,8 @@ def series(
     found = values_at(cube, *point) if point is not None else mean_over(cube, area)
     if csv is None and html is None:
         typer.echo(_table(found), nl=False)
+        for name, column in found.data_vars.items():
+            err_console.print(f"{name}: {column.long_name}", highlight=False)
     if csv is not None:
         csv.write_text(_table(found), encoding="utf-8")
         out_console.print(str(csv), highlight=False)

@@ -27,6 +27,7 @@ from pipeline.products.store.zarr_store import temperature_name
 from pipeline.products.views.overview import shrink, shrink_factor, store_reader
 from pipeline.products.views.palette import color_scale
 from pipeline.text import latin_line
+from pipeline.times import span
 
 LARGEST_PX, SMALLEST_PX = 4096, 900  # long side of the map in the picture, at most and at least
 Form = Literal["png", "pdf"]
@@ -82,9 +83,12 @@ def map_figure(product: xr.Dataset) -> tuple[Figure, dict[str, str]]:
 
 
 def _moment(product: xr.Dataset) -> str:
-    """When it was acquired; empty where that is not known."""
+    """When it was acquired, a day alone where midnight is told; empty where nothing is known."""
     moment = product.time.values if "time" in product.coords else np.datetime64("NaT")
-    return "" if np.isnat(moment) else f"{np.datetime_as_string(moment, unit='m').replace('T', ' ')} UTC"
+    if np.isnat(moment):
+        return ""
+    first, last = span(f"{np.datetime_as_string(moment, unit='s')}Z")
+    return first[:10] if first != last else f"{first[:16].replace('T', ' ')} UTC"
 
 
 def _crs(grid: GeoBox) -> CRS:

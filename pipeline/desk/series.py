@@ -34,6 +34,17 @@ from pipeline.text import one_line
 NOTHING = "no pixel here has data and passes the masks; a scene that fell back has flag 3 throughout"
 ON_TOP = "calibration and emissivity come on top"
 MOSTLY_COVERED = 0.95  # of an area; where less is left, the mean is told to be of a part
+_MEANINGS = {  # of every column of a series
+    "kelvin": "temperature of the pixel, K",
+    "mean_k": "mean temperature, K",
+    "error_k": "one standard error of it, K",
+    "flag": "quality flag",
+    "flag_meaning": "the same in words",
+    "scene_pixels": "pixels with data in the area, counted as pixels of the scene",
+    "covered_fraction": "share of the area's pixels that have data and pass the masks, 0 to 1",
+    "whole_scene_pixels": "pixels of the scene in it with data throughout; their number decides the error",
+    "assumption": "what the error leans on",
+}
 _STEPS = 50  # pieces of a polygon's longest side; a straight side in degrees is bent on a map
 
 
@@ -47,7 +58,7 @@ def values_at(cube: xr.Dataset, longitude: float, latitude: float) -> xr.Dataset
 
     Returns:
         Dataset along time: `kelvin` and `error_k` (one standard error of this pixel), NaN for no data;
-        `flag` and `flag_meaning`.
+        `flag` and `flag_meaning`. Each says its meaning in its `long_name`.
 
     Raises:
         UnusableInputError: If the point lies outside the cube.
@@ -61,15 +72,8 @@ def values_at(cube: xr.Dataset, longitude: float, latitude: float) -> xr.Dataset
     down, across = cube[name].dims[-2:]
     here = cube.isel({down: row, across: column}).compute()
     meanings = [FLAG_MEANINGS.get(int(flag), str(flag)) for flag in here[FLAG_VARIABLE].values]
-    return xr.Dataset(
-        {
-            "kelvin": ("time", here[name].values),
-            "error_k": ("time", here[f"{name}_uncertainty"].values),
-            "flag": ("time", here[FLAG_VARIABLE].values),
-            "flag_meaning": ("time", meanings),
-        },
-        coords=_along_time(cube),
-    )
+    columns = {"kelvin": here[name].values, "error_k": here[f"{name}_uncertainty"].values}
+    return _series({**columns, "flag": here[FLAG_VARIABLE].values, "flag_meaning": meanings}, cube)
 
 
 def mean_over(cube: xr.Dataset, where: Box | BaseGeometry) -> xr.Dataset:
@@ -90,14 +94,17 @@ def mean_over(cube: xr.Dataset, where: Box | BaseGeometry) -> xr.Dataset:
         Dataset along time: `mean_k`, `error_k` (one standard error; NaN where no self-test tells it),
         `scene_pixels` (pixels with data, in pixels of the scene), `covered_fraction` (share of the area's
         pixels that have data and pass the masks), `whole_scene_pixels` (squares of a scene
-        pixel's size that have data throughout), `assumption` (what the error leans on, in words).
+        pixel's size that have data throughout), `assumption` (what the error leans on, in words). Each says
+        its meaning in its `long_name`.
 
     Raises:
         UnusableInputError: If no pixel of the cube lies there.
     """
     part, inside = _cut(cube, where)
     rows = [_mean_of(part.isel(time=date), inside) for date in range(part.sizes["time"])]
-    columns = {name: ("time", [row[name] for row in rows]) for name in rows[0]}
+    columns = {
+        name: ("time", [row[name] for row in rows], {"long_name": _MEANINGS[name]}) for name in rows[0]
+    }
     return xr.Dataset(columns, coords=_along_time(cube))
 
 
@@ -196,6 +203,12 @@ def _error(known: dict[int, float], whole: int, own_k: float) -> tuple[float, st
     if not known or not np.isfinite(own_k):
         return float("nan"), "no self-test tells it" if np.isfinite(own_k) else NOTHING
     return own_k, f"less than the areas of the self-test: the pixels' own errors, at most so large; {ON_TOP}"
+
+
+def _series(columns: dict[str, Any], cube: xr.Dataset) -> xr.Dataset:
+    """Columns along the time of a cube, each with its meaning."""
+    told = {name: ("time", values, {"long_name": _MEANINGS[name]}) for name, values in columns.items()}
+    return xr.Dataset(told, coords=_along_time(cube))
 
 
 def _along_time(cube: xr.Dataset) -> dict[str, Any]:

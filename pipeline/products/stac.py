@@ -56,13 +56,6 @@ def make_item(context: ViewContext, record: Record) -> dict[str, Any]:
         stac_extensions=[*EXTENSIONS, *([SUN_EXTENSION] if sun else [])],
         assets=_assets(context),
     )
-    for file in enhancement.scene.ref.files[:1]:
-        source = pystac.Link(
-            rel="derived_from",
-            target=f"urn:sha256:{enhancement.scene.ref.digest}",
-            title=one_line(PurePath(file).name),
-        )
-        item.add_link(source)
     plain: dict[str, Any] = plain_json(item.to_dict(include_self_link=False, transform_hrefs=False))
     return plain
 
@@ -94,6 +87,8 @@ def _properties(context: ViewContext, record: Record) -> dict[str, Any]:
         "tsr:sensor": one_line(scene.sensor.name),
         "tsr:quantity": scene.quantity,
         "tsr:undated": scene.ref.acquired is None,
+        "tsr:source": [one_line(PurePath(file).name) for file in scene.ref.files],
+        "tsr:source_sha256": scene.ref.digest,
     }
     if grid.transform is not None:
         properties["proj:transform"] = list(transform_terms(grid))

@@ -152,7 +152,16 @@ def series(*words):
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
+
+
+def test_a_table_on_the_terminal_is_followed_by_the_meaning_of_each_column(out, tmp_path):
+    area = degrees((400000, 5298700), (400900, 5298900), (400500, 5299800))
+    (tmp_path / "area.geojson").write_text(shapely.to_geojson(area))
+    result = CliRunner().invoke(app, ["series", str(out), "--polygon", str(tmp_path / "area.geojson")])
+    columns = result.stdout.splitlines()[0].split(",")
+    explained = [line.split(": ")[0] for line in result.stderr.splitlines() if ": " in line]
+    assert {"mean_k", "error_k", "covered_fraction", "whole_scene_pixels"} <= set(explained) <= set(columns)
 
 
 def test_the_command_writes_a_table_with_a_line_for_every_date(out, cube, tmp_path):

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pipeline.figures import GAIN, SKILL
 from pipeline.nights.night import Plan
 from pipeline.nights.pages import night_page as night_page_module
 from pipeline.nights.pages.night_page import night_page, write_night_page
@@ -58,6 +59,8 @@ def test_every_input_is_on_the_page_with_its_outcome_and_what_to_do(tmp_path):
             in browser.locator("#sum").inner_text()
         )
         assert browser.title() == "Night 20260801T000000Z-ab12"
+        meanings = browser.locator("#meanings").inner_text()
+        assert meanings == f"gain: {GAIN.meaning} self-test over the base: {SKILL.meaning}"
         hand = browser.locator("#hand").inner_text()
         assert "<script>document.title" in hand
         assert "thermal-sr redo out broken-22222222" in hand

@@ -44,7 +44,8 @@ function map() {
   const west = Math.min(...placed.map((row) => row.box[0])), south = Math.min(...placed.map((row) => row.box[1]));
   const east = Math.max(...placed.map((row) => (row.box[2] < row.box[0] ? 180 : row.box[2]))), north = Math.max(...placed.map((row) => row.box[3]));
   const margin = Math.max(8, 0.15 * Math.max(east - west, north - south));
-  const view = [Math.max(-180, west - margin), Math.max(-90, south - margin), Math.min(180, east + margin), Math.min(90, north + margin)];
+  const wide = Math.max(margin, (2.3 * (north - south + 2 * margin) - (east - west)) / 2);  // as the page has room
+  const view = [Math.max(-180, west - wide), Math.max(-90, south - margin), Math.min(180, east + wide), Math.min(90, north + margin)];
   const width = view[2] - view[0], height = view[3] - view[1], thin = width / 900;
   const root = svg("svg", { viewBox: `${view[0]} ${-view[3]} ${width} ${height}`, role: "img",
     "aria-label": `Map of ${placed.length} scenes between ${west.toFixed(1)} and ${east.toFixed(1)} degrees east, ${south.toFixed(1)} and ${north.toFixed(1)} degrees north` });
@@ -121,6 +122,7 @@ function start() {
   map();
   byId("outcome").append(new Option("all", ""));
   [...new Set(data.rows.map((row) => row.outcome))].forEach((outcome) => byId("outcome").append(new Option(outcome, outcome)));
+  byId("meanings").textContent = COLUMNS.filter(([key]) => key in data.meanings).map(([key, words]) => `${words}: ${data.meanings[key]}`).join(" ");
   for (const [key, words] of COLUMNS) {
     const cell = make(words ? "th" : "td", undefined, words ? { scope: "col" } : {});
     if (words) {

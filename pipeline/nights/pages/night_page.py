@@ -66,6 +66,7 @@ def night_page(report: Mapping[str, Any], out: Path) -> str:
         "faults": [one_line(fault) for fault in report["faults"]],
         "rows": list(_rows(report, out)),
         "coast": _coast(),
+        "meanings": {"gain": GAIN.meaning, "skill": SKILL.meaning},
     }
     return fill_page("pipeline.nights.pages", "night_page", title=f"Night {report['run_id']}", data=data)
 

@@ -40,10 +40,10 @@ DETAIL_PX = 320  # product pixels a side of the piece that is shown
 LARGEST_DETAIL_PX = 256  # the same in scene pixels
 OVERVIEW_PX = 900
 _MOST_NUMBERS = 30
-_MATTER_MOST = 8  # numbers that a person reads first
+_FLOOR_IN, _NUMBERS_IN = 0.35, 3.9  # below the numbers, and from there to their top
 _WIDTH_IN, _HEIGHT_IN, _MARGIN_IN, _GAP_IN, _HEADER_IN, _PANEL_IN, _ROW_IN = (
     15,
-    16.6,
+    17.3,
     0.35,
     0.25,
     1.55,
@@ -211,7 +211,7 @@ def _frame(
 
 def _lower_left(figure: Figure, context: ViewContext) -> None:
     """The training, or the self-test where nothing was trained."""
-    axes = _axes(figure, _MARGIN_IN + 0.45, 0.6, _PANEL_IN - 0.45, 2.6)
+    axes = _axes(figure, _MARGIN_IN + 0.45, 0.7, _PANEL_IN - 0.45, 3.2)
     tiles = (context.enhancement.provenance.get("selftest") or {}).get("vs_bicubic", {})
     if context.curve:
         _curve(axes, context.curve)
@@ -252,19 +252,30 @@ def _curve(axes: Axes, curve: Sequence[CurvePoint]) -> None:
 
 
 def _numbers(figure: Figure, context: ViewContext) -> None:
-    """The figures in two columns, what matters most in black at the top; flags have their own legend."""
-    lines = number_lines({**context.figures, **context.summary.figures()})[:_MOST_NUMBERS]
-    half = max(10, -(-len(lines) // 2))
-    for number, (words, value) in enumerate(lines):
-        column, row = divmod(number, half)
-        left = _MARGIN_IN + (column + 1) * (_PANEL_IN + _GAP_IN)
-        y = (3.3 - row * 3.0 / half) / _HEIGHT_IN
-        looks: dict[str, Any] = {"va": "top", "fontsize": 11, "parse_math": False}
-        first = number < _MATTER_MOST
-        looks["color"] = "black" if first else "#666666"
-        figure.text(left / _WIDTH_IN, y, words[:36], **looks)
-        weight = "bold" if first else "normal"
-        figure.text((left + _PANEL_IN) / _WIDTH_IN, y, value[:28], ha="right", weight=weight, **looks)
+    """What matters most, each with its meaning; beside it the other figures, which the page explains."""
+    known = {**context.figures, **context.summary.figures()}
+    first = figures.matter_most(known)
+    left = _MARGIN_IN + _PANEL_IN + _GAP_IN
+    for number, one in enumerate(first):
+        top = _NUMBERS_IN - number * _NUMBERS_IN / figures.MATTER_MOST
+        _number(figure, (left, top), (one.label, one.text(known)), size=11, color="black", weight="bold")
+        words = "\n".join(textwrap.wrap(one.meaning, 86))
+        looks: dict[str, Any] = {"size": 8, "color": "#595959", "va": "top", "parse_math": False}
+        figure.text(left / _WIDTH_IN, (top - 0.19 + _FLOOR_IN) / _HEIGHT_IN, words, **looks)
+    left += _PANEL_IN + _GAP_IN
+    for number, line in enumerate(number_lines(known)[len(first) : _MOST_NUMBERS]):
+        top = _NUMBERS_IN - number * _NUMBERS_IN / (_MOST_NUMBERS - figures.MATTER_MOST)
+        _number(figure, (left, top), line, size=9.5, color="#595959", weight="normal")
+
+
+def _number(
+    figure: Figure, place: tuple[float, float], line: tuple[str, str], *, weight: str, **looks: Any
+) -> None:
+    """A figure's label and, at the right end of its column, its value; place in inches above the floor."""
+    left, top = place[0] / _WIDTH_IN, (place[1] + _FLOOR_IN) / _HEIGHT_IN
+    looks |= {"va": "top", "parse_math": False}
+    figure.text(left, top, line[0][:36], **looks)
+    figure.text(left + _PANEL_IN / _WIDTH_IN, top, line[1][:28], ha="right", weight=weight, **looks)
 
 
 def _percent(fraction: float) -> str:
