@@ -9,6 +9,7 @@ scenes that run side by side in one process share the number.
 from __future__ import annotations
 
 import ctypes
+import logging
 import mmap
 import os
 import resource
@@ -22,6 +23,8 @@ from weakref import WeakSet
 import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import DTypeLike, NDArray
+
+log = logging.getLogger(__name__)
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -39,17 +42,20 @@ def forget_peak() -> None:
 def empty_array(shape: tuple[int, ...], dtype: DTypeLike) -> Shaped[NDArray[Any], "*shape"]:
     """An array whose numbers are not set yet; a large one lies in a file that ends with it.
 
-    Raises:
-        OSError: If the disk of the folder for temporary files has no room.
+    Where the folder for temporary files has no room, it lies in memory.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size < LARGE_BYTES:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:
-        file.truncate(size)
-        if hasattr(os, "posix_fallocate"):  # else a full disk would end the process later, without a word
-            os.posix_fallocate(file.fileno(), 0, size)
-        pages = mmap.mmap(file.fileno(), size)
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # else a full disk would end the process later, without a word
+                os.posix_fallocate(file.fileno(), 0, size)
+            pages = mmap.mmap(file.fileno(), size)
+    except OSError as error:
+        log.warning("%d MB for pixels lie in memory, not in %s: %s", size >> 20, tempfile.gettempdir(), error)
+        return np.empty(shape, dtype)
     _files.add(pages)
     return np.frombuffer(pages, dtype).reshape(shape)
 
