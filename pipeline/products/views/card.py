@@ -31,6 +31,7 @@ from pipeline.products.store.zarr_store import open_store, temperature_name
 from pipeline.products.view_context import CurvePoint, ViewContext
 from pipeline.products.views.overview import shrink, shrink_factor, store_reader
 from pipeline.products.views.palette import FLAG_COLORS, color_scale
+from pipeline.products.views.pictures import PNG_LEVEL
 from pipeline.products.views.verdict import described, headline, number_lines
 from pipeline.raster import bicubic, most_textured
 from pipeline.scene import FLAG_MEANINGS
@@ -75,7 +76,8 @@ def write_card(store: Path, context: ViewContext) -> list[Path]:
         figure = Figure(figsize=(_WIDTH_IN, _HEIGHT_IN), dpi=110, facecolor="white")
         canvas = FigureCanvasAgg(figure)
         _draw(figure, detail, overview, context)
-        canvas.print_figure(context.files.card, metadata={"Title": latin_line(context.files.scene_id)})
+        title, quick = latin_line(context.files.scene_id), {"compress_level": PNG_LEVEL}
+        canvas.print_figure(context.files.card, metadata={"Title": title}, pil_kwargs=quick)
     return [context.files.card]
 
 

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from pipeline.grid import Window
+from pipeline.superres.applying.eight import eight_turns
 from pipeline.superres.applying.upscaler import Piece, Plane, Upscaler
+from pipeline.superres.networks.detail import DetailNetwork
 from pipeline.superres.networks.device import Precision, body_precision, device_lock, sees_everything
 from pipeline.superres.sensing.normalize import Normalization
 
@@ -87,6 +89,17 @@ def network_upscaler(
                 detail = answer.mul_(units.scale_k).add_(units.offset_k).sub_(base)
             return np.asarray(detail[0, 0].cpu().numpy())
 
+    def eight(piece: Piece) -> tuple[Plane, Plane]:
+        """What the network adds to the wanted part, over its eight turns; they cross to the host together."""
+        assert piece.base is not None
+        assert isinstance(network, DetailNetwork)
+        with device_lock(device), torch.inference_mode():
+            seen, seen_base = (enter(_to_tensor(part, device)) for part in (piece.lr, piece.base))
+            with body_precision(mixed_precision, device):
+                both = torch.stack(eight_turns(network, seen, seen_base, piece.wanted))
+            mean, spread = both.mul_(1.0 if units is None else units.scale_k).cpu().numpy()
+            return mean, spread
+
     def enter(kelvin: torch.Tensor) -> torch.Tensor:
         if units is None:
             return kelvin
@@ -94,7 +107,9 @@ def network_upscaler(
         return unitless.clamp_(0, 1) if units.clip else unitless
 
     reach_px = None if sees_everything(network) else int(network.reach_px)  # type: ignore[arg-type]
-    return Upscaler(apply, base.scale, reach_px, base_upscaler(base))
+    clips = units is not None and units.clip
+    turns = eight if isinstance(network, DetailNetwork) and network.unfolds_last and not clips else None
+    return Upscaler(apply, base.scale, reach_px, base_upscaler(base), turns)
 
 
 def _to_tensor(pixels: Plane, device: torch.device) -> torch.Tensor:

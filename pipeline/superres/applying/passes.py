@@ -14,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.grid import Window
 from pipeline.recipe import PATCH_PX
@@ -149,7 +150,7 @@ def blended(
             _add_patch(total, hr, patch.refine(up.scale), weights)
         return total.astype(np.float32)
 
-    return dataclasses.replace(up, apply=apply, own_reach_px=reach_px)
+    return dataclasses.replace(up, apply=apply, own_reach_px=reach_px, eight=None)
 
 
 def blend_weights(patch_px: int, overlap_px: int, scale: int) -> Float64[NDArray[np.float64], " n"]:
@@ -242,36 +243,43 @@ def combine(answers: Iterable[Plane], reduce: Reduce) -> tuple[Plane, Plane]:
     Raises:
         ValueError: If there is no answer.
     """
-    kept: list[Plane] = []
-    only: Plane | None = None
-    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
-    for each in answers:
+    kept: Iterable[Plane] = answers if reduce == "mean" else list(answers)
+    mean, spread = (part.numpy() for part in mean_and_spread(torch.from_numpy(each) for each in kept))
+    if reduce == "mean":
+        return mean, spread
+    stacked = np.stack(list(kept)).astype(np.float64)
+    if reduce == "median":
+        return np.asarray(np.median(stacked, axis=0)).astype(np.float32), spread
+    from scipy.stats import trim_mean  # a third of a second, in every process that imports this module
+
+    return np.asarray(trim_mean(stacked, TRIM_FRACTION, axis=0)).astype(np.float32), spread
+
+
+def mean_and_spread(
+    answers: Iterable[Float32[Tensor, "*shape"]],
+) -> tuple[Float32[Tensor, "*shape"], Float32[Tensor, "*shape"]]:
+    """Mean and standard deviation, on the answers' device; sums are float64 and hold one answer at a time.
+
+    Raises:
+        ValueError: If there is no answer.
+    """
+    count, only = 0, None
+    mean = squares = torch.zeros(())
+    for answer in answers:
         count += 1
-        if reduce != "mean":
-            kept.append(each)
         if count == 1:
-            only = each
+            only = answer
             continue
         if only is not None:
-            mean, only = torch.from_numpy(only).double(), None
+            mean, only = only.double(), None
             squares = torch.zeros_like(mean)
         # Welford's update: the sum of squares of numbers near 300 K would drown a spread of millikelvins.
-        exact = torch.from_numpy(each).double()
+        exact = answer.double()
         difference = exact - mean
         mean.add_(difference, alpha=1 / count)
         squares.addcmul_(difference, exact.sub_(mean))
     if count == 0:
         raise ValueError("at least one answer is needed to combine")
     if only is not None:
-        return only, np.zeros_like(only)
-    spread = squares.div_(count).sqrt_().float().numpy()
-    if reduce == "mean":
-        return mean.float().numpy(), spread
-    stacked = np.stack(kept).astype(np.float64)
-    if reduce == "median":
-        answer = np.median(stacked, axis=0)
-    else:
-        from scipy.stats import trim_mean  # a third of a second, in every process that imports this module
-
-        answer = np.asarray(trim_mean(stacked, TRIM_FRACTION, axis=0))
-    return np.asarray(answer).astype(np.float32), spread
+        return only, torch.zeros_like(only)
+    return mean.float(), squares.div_(count).sqrt_().float()

@@ -59,12 +59,15 @@ class Upscaler:
         own_reach_px: How far one scene pixel can change what `apply` gives, its base left aside, in scene
             (LR) pixels along rows or columns; None if every pixel counts everywhere.
         base: What is added to; an upscaler without a base of its own, or None.
+        eight: The mean over the eight turns of a piece, and its standard deviation, of the wanted part alone,
+            where that is quicker than turn by turn; else None.
     """
 
     apply: Callable[[Piece], Plane]
     scale: int
     own_reach_px: int | None
     base: Upscaler | None = None
+    eight: Callable[[Piece], tuple[Plane, Plane]] | None = None
 
     def __post_init__(self) -> None:
         if self.scale < 1:

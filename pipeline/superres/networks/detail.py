@@ -128,13 +128,30 @@ class DetailNetwork(nn.Module):
         `noise` (n, 1, 1, 1), in the units of `lr`, overrides the buffer where a batch mixes scenes.
         """
         with in_float32(lr.device):  # differences of numbers near 300
-            inputs = self._inputs(lr, base, noise)
+            inputs = self.inputs(lr, base, noise)
         hidden = self.body(inputs)
         with in_float32(lr.device):
             detail = self.head(hidden.float())
             return cast(Tensor, base.float() + (self.unit * self.sigma) * detail)
 
-    def _inputs(self, lr: Tensor, base: Tensor, noise: Tensor | None) -> Tensor:
+    @property
+    def unfolds_last(self) -> bool:
+        """Whether an answer is coarse maps until the last step unfolds them, wherever the picture begins."""
+        last = [*self.head.children()][-1] if isinstance(self.head, nn.Sequential) else None
+        placed = self.lattice_px > 1 or self.grid != "lr" or type(self) is not DetailNetwork
+        return isinstance(last, nn.PixelShuffle) and last.upscale_factor == self.scale and not placed
+
+    def coarse(self, inputs: Maps) -> Float[Tensor, "n _ y x"]:
+        """`inputs` to (n, scale*scale, y, x) float32: what is added to the base, before it is unfolded."""
+        hidden = self.body(inputs)
+        with in_float32(inputs.device):
+            detail = hidden.float()
+            for layer in [*self.head.children()][:-1]:
+                detail = layer(detail)
+            return cast(Tensor, detail.mul_(self.unit * self.sigma))
+
+    def inputs(self, lr: Tensor, base: Tensor, noise: Tensor | None = None) -> Maps:
+        """(n, channel, y, x): what the body is given of (n, 1, y, x) scene and (n, 1, s*y, s*x) base."""
         mean = local_mean(lr, self.mean_window_px) if self.mean_window_px else torch.zeros_like(lr)
         if self.grid == "hr":
             mean = mean.repeat_interleave(self.scale, dim=-2).repeat_interleave(self.scale, dim=-1)
