@@ -80,7 +80,7 @@ def network_upscaler(
         assert piece.base is not None
         with device_lock(device), torch.inference_mode():  # looked up here: a lock cannot travel
             base = _to_tensor(piece.base, device)
-            seen, seen_base = (enter(part) for part in (_to_tensor(piece.lr, device), base))
+            seen, seen_base = (_unitless(part, units) for part in (_to_tensor(piece.lr, device), base))
             with body_precision(mixed_precision, device):
                 answer = network(seen, seen_base).float()
             if units is None or not units.clip:
@@ -94,17 +94,11 @@ def network_upscaler(
         assert piece.base is not None
         assert isinstance(network, DetailNetwork)
         with device_lock(device), torch.inference_mode():
-            seen, seen_base = (enter(_to_tensor(part, device)) for part in (piece.lr, piece.base))
+            seen, seen_base = (_unitless(_to_tensor(part, device), units) for part in (piece.lr, piece.base))
             with body_precision(mixed_precision, device):
-                both = torch.stack(eight_turns(network, seen, seen_base, piece.wanted))
-            mean, spread = both.mul_(1.0 if units is None else units.scale_k).cpu().numpy()
+                found = torch.stack(eight_turns(network, seen, seen_base, piece.wanted))
+            mean, spread = found.mul_(1.0 if units is None else units.scale_k).cpu().numpy()
             return mean, spread
-
-    def enter(kelvin: torch.Tensor) -> torch.Tensor:
-        if units is None:
-            return kelvin
-        unitless = (kelvin - units.offset_k).div_(units.scale_k)
-        return unitless.clamp_(0, 1) if units.clip else unitless
 
     reach_px = None if sees_everything(network) else int(network.reach_px)  # type: ignore[arg-type]
     clips = units is not None and units.clip
@@ -115,3 +109,11 @@ def network_upscaler(
 def _to_tensor(pixels: Plane, device: torch.device) -> torch.Tensor:
     """(y, x) to (1, 1, y, x) on the device."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(device)[None, None]
+
+
+def _unitless(kelvin: torch.Tensor, units: Normalization | None) -> torch.Tensor:
+    """What the network sees."""
+    if units is None:
+        return kelvin
+    unitless = (kelvin - units.offset_k).div_(units.scale_k)
+    return unitless.clamp_(0, 1) if units.clip else unitless

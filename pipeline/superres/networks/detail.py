@@ -150,7 +150,12 @@ class DetailNetwork(nn.Module):
                 detail = layer(detail)
             return cast(Tensor, detail.mul_(self.unit * self.sigma))
 
-    def inputs(self, lr: Tensor, base: Tensor, noise: Tensor | None = None) -> Maps:
+    def inputs(
+        self,
+        lr: Float[Tensor, "n 1 y x"],
+        base: Float[Tensor, "n 1 fine_y fine_x"],
+        noise: Float[Tensor, "n 1 1 1"] | None = None,
+    ) -> Maps:
         """(n, channel, y, x): what the body is given of (n, 1, y, x) scene and (n, 1, s*y, s*x) base."""
         mean = local_mean(lr, self.mean_window_px) if self.mean_window_px else torch.zeros_like(lr)
         if self.grid == "hr":
