@@ -8,6 +8,7 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+import flows  # noqa: F401  sets the environment for Prefect and GDAL, which no test file should be the first to do
 from tests.leftovers import mark_processes, nothing_left
 
 ROOT = Path(__file__).parents[1]
