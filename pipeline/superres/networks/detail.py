@@ -155,7 +155,7 @@ class DetailNetwork(nn.Module):
         lr: Float[Tensor, "n 1 y x"],
         base: Float[Tensor, "n 1 fine_y fine_x"],
         noise: Float[Tensor, "n 1 1 1"] | None = None,
-    ) -> Maps:
+    ) -> Float[Tensor, "n _ _ _"]:
         """(n, channel, y, x): what the body is given of (n, 1, y, x) scene and (n, 1, s*y, s*x) base."""
         mean = local_mean(lr, self.mean_window_px) if self.mean_window_px else torch.zeros_like(lr)
         if self.grid == "hr":
