@@ -41,6 +41,13 @@ def enlarged_reader(values: Float32[NDArray[np.float32], "y x"], scale: int) -> 
     return read
 
 
+def part_reader(read: Reader, part: Window) -> Reader:
+    """Reads a part of a raster as if it were the whole."""
+    return lambda window: read(
+        Window(part.row + window.row, part.column + window.column, window.height, window.width)
+    )
+
+
 def shrink_factor(shape: tuple[int, int], limit_px: int) -> int:
     """The smallest whole factor that brings the long side within the limit; 1 where it is within."""
     return max(1, -(-max(shape) // limit_px))

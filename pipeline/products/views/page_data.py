@@ -32,12 +32,13 @@ from pipeline.products.views.overview import (
     READ_PX,
     Reader,
     array_reader,
+    part_reader,
     shrink,
     shrink_factor,
     shrunk_shape,
     store_reader,
 )
-from pipeline.raster import bicubic, most_textured, shrink_by
+from pipeline.raster import bicubic, most_textured
 from pipeline.scene import FLAG_GOOD, FLAG_MEANINGS, FLAG_NO_DATA
 from pipeline.text import one_line
 
@@ -124,14 +125,11 @@ def overview_layers(context: ViewContext, dataset: xr.Dataset, limit_px: int) ->
 def likely_bytes(context: ViewContext, dataset: xr.Dataset, limit_px: int) -> float:
     """About how many bytes a page's layers take when packed, told by pieces in the middle."""
     scene, shape = context.enhancement.scene.temperature, context.enhancement.grid.shape
-    factor, measured_factor = shrink_factor(shape, limit_px), shrink_factor(scene.shape, limit_px)
-    piece = piece_layers(context, dataset, _middle(shape, SAMPLE_PX * factor))
-    kelvin = [piece.product, piece.bicubic, piece.uncertainty]
-    if piece.learned is not None:
-        kelvin.append(piece.learned)
-    measured = scene[_middle(scene.shape, SAMPLE_PX * measured_factor).slices]
-    return math.prod(shape) * sum(_packed_share(each, factor) for each in kelvin) + (
-        scene.size * _packed_share(measured, measured_factor)
+    name = temperature_name(dataset)
+    stored = [name, f"{name}_uncertainty", *([LEARNED_VARIABLE] if LEARNED_VARIABLE in dataset else [])]
+    kelvin = [bicubic_reader(context), *(store_reader(dataset[each]) for each in stored)]
+    return math.prod(shape) * sum(_packed_share(read, shape, limit_px) for read in kelvin) + (
+        scene.size * _packed_share(array_reader(scene), scene.shape, limit_px)
     )
 
 
@@ -140,9 +138,12 @@ def _middle(shape: tuple[int, ...], side_px: int) -> Window:
     return Window((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
 
 
-def _packed_share(values: Float32[NDArray[np.float32], "y x"], factor: int) -> float:
-    """Bytes that a pixel takes when block means of `factor` pixels a side are packed."""
-    return len(pack_kelvin(shrink_by(values, factor).astype(np.float32))["bytes"]) / values.size
+def _packed_share(read: Reader, shape: tuple[int, int], limit_px: int) -> float:
+    """Bytes that a pixel takes when a raster is shrunk to the limit and packed."""
+    factor = shrink_factor(shape, limit_px)
+    middle = _middle(shape, SAMPLE_PX * factor)
+    piece = shrink(part_reader(read, middle), (middle.height, middle.width), factor)
+    return len(pack_kelvin(piece)["bytes"]) / (middle.height * middle.width)
 
 
 def piece_layers(context: ViewContext, dataset: xr.Dataset, window: Window) -> Layers:
