@@ -15,6 +15,7 @@ import os
 import resource
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"  # man 5 proc: resets the high-water mark of resident memory
 LARGE_BYTES = 64 << 20  # an array from here on lies in a file; 4096 x 4096 pixels of float32
 _files: WeakSet[mmap.mmap] = WeakSet()  # of arrays in use
+_lock = threading.Lock()  # scenes side by side add to the files and look through them
 
 
 def forget_peak() -> None:
@@ -56,7 +58,8 @@ def empty_array(shape: tuple[int, ...], dtype: DTypeLike) -> Shaped[NDArray[Any]
     except OSError as error:
         log.warning("%d MB for pixels lie in memory, not in %s: %s", size >> 20, tempfile.gettempdir(), error)
         return np.empty(shape, dtype)
-    _files.add(pages)
+    with _lock:
+        _files.add(pages)
     return np.frombuffer(pages, dtype).reshape(shape)
 
 
@@ -69,7 +72,9 @@ def copied(values: Shaped[NDArray[Any], "*shape"]) -> Shaped[NDArray[Any], "*sha
 
 def give_back_pages() -> None:
     """Let go of the pages of arrays in files; they are read again where they are needed."""
-    for pages in list(_files):
+    with _lock:
+        files = list(_files)
+    for pages in files:
         with suppress(OSError, AttributeError):  # where a system knows no such advice
             pages.madvise(mmap.MADV_DONTNEED)
 

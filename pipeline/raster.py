@@ -145,12 +145,14 @@ def fill_nearest(values: Float32[NDArray[np.float32], "y x"]) -> Float32[NDArray
     missing, filled = ~np.isfinite(values), copied(values)
     if missing.all():
         return filled
-    for window in tile_windows(values.shape, FILL_TILE_PX):
-        halo_px, away_px = 0, FILL_HALO_PX
+    tiles = tile_windows(values.shape, FILL_TILE_PX)
+    for window in tiles:
+        halo_px, away_px = 0, FILL_HALO_PX if len(tiles) > 1 else max(values.shape)
         while away_px > halo_px:
             halo_px = away_px
             away_px = _fill_tile(values, missing, window.grow(halo_px, values.shape), window, filled)
-            give_back()
+            if len(tiles) > 1:
+                give_back()
     return filled
 
 
